@@ -1,0 +1,161 @@
+"""The public surface in Python: load data, build one index, run a comparison, export and load the winner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench import registry
+from retrieval_bench.artifact import FORMAT_VERSION, EncoderInfo, Manifest, Searcher
+from retrieval_bench.checks import check_ids, check_vectors, normalised
+from retrieval_bench.encoders import cached_encode, load_encoder
+from retrieval_bench.errors import UsageError
+from retrieval_bench.files import home
+from retrieval_bench.records import Store
+from retrieval_bench.runner.prepared import asked_metric, opened
+from retrieval_bench.specs import params, system_cards
+from retrieval_bench.types import Budget, Corpus, Metric, Queries, RowIds, TrialRecord
+
+
+def build(
+    backend: str,
+    vectors: npt.NDArray[Any] | None = None,
+    *,
+    texts: Sequence[str] | None = None,
+    ids: Sequence[str] | None = None,
+    metric: Metric = "cos",
+    budget: Budget | None = None,
+    encoder: str | None = None,
+    train_queries: npt.NDArray[Any] | None = None,
+    seed: int = 0,
+    search: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Searcher:
+    """Build one index or ranker over an application's own data.
+
+    Args:
+        backend: name of a backend (``ivf_opq``) or ranker (``bm25``), or of a card, whose parameters then hold.
+        vectors: (n, d) of any real dtype, for an index; or give ``texts`` and they are encoded.
+        texts: n documents, for a ranker or to be encoded.
+        ids: n unique ids; None numbers the rows.
+        metric: how vectors compare; ``cos`` normalises them.
+        budget: limits; automatic parameters are chosen to fit.
+        encoder: name of the encoder of texts; None is the packaged one.
+        train_queries: (m, d) sample of queries for methods that learn from them.
+        seed: of every random choice.
+        search: search parameters to answer with unless a search names others.
+        **settings: build parameters of the backend.
+
+    Raises:
+        UsageError: neither vectors nor texts, unknown backend or setting.
+        DataError: data that cannot be indexed (see ``checks``).
+        BudgetError: nothing fits the budget; says what would.
+    """
+    if vectors is None and texts is None:
+        raise UsageError("give vectors or texts to build from")
+    card = system_cards().get(backend)
+    name = card.backend if card else backend
+    settings = {**(card.build if card else {}), **settings}
+    n = len(vectors) if vectors is not None else len(texts or ())
+    ids = RowIds(n) if ids is None else ids
+    check_ids(ids, source="build", what="document")
+    is_ranker = (card.kind == "ranker") if card else name in registry.rankers.names()
+    budget = budget or Budget()
+    if is_ranker:
+        if texts is None:
+            raise UsageError(f"{name} is a ranker: it needs texts")
+        ranker = registry.rankers.get(name)()
+        wanted = params(ranker.BuildParams, settings, where=f"build of {name}")
+        ranker.build(Corpus(ids=ids, texts=texts), wanted, budget, seed=seed)
+        return Searcher(_manifest(backend, "ranker", name, ranker, "ip", n, 0, {}), ranker, ids, texts)
+    index = registry.indexes.get(name)()
+    wanted = params(index.BuildParams, settings, where=f"build of {name}")
+    answer_with = params(index.SearchParams, search or {}, where=f"search of {name}")
+    info = None
+    if vectors is None:
+        model = load_encoder(encoder)
+        vectors, info = cached_encode(model, list(texts or ())), EncoderInfo(name=model.name, revision=model.revision)
+    vectors = np.asarray(vectors)
+    check_vectors(vectors, source="vectors", metric=metric)
+    prepared = normalised(vectors) if metric == "cos" else np.ascontiguousarray(vectors, np.float32)
+    learn = None
+    if train_queries is not None:
+        check_vectors(train_queries, source="train_queries", metric=metric, dim=prepared.shape[1])
+        sample = normalised(train_queries) if metric == "cos" else np.ascontiguousarray(train_queries, np.float32)
+        learn = Queries(ids=RowIds(len(sample)), vectors=sample, split="train")
+    served: Metric = "ip" if metric == "cos" else metric
+    if served not in index.metrics:
+        raise UsageError(f"{name} does not serve the metric {metric!r}")
+    index.build(Corpus(ids=ids, vectors=prepared), wanted, budget, metric=served, queries=learn, seed=seed)
+    manifest = _manifest(
+        backend, "index", name, index, metric, n, prepared.shape[1], answer_with.model_dump(mode="json")
+    )
+    return Searcher(manifest.model_copy(update={"encoder": info}), index, ids, texts)
+
+
+def export(trial_id: str, folder: str | Path, *, out: str | Path | None = None, texts: bool = True) -> Searcher:
+    """Write the system of a finished trial as an artifact that ``load`` reads.
+
+    Args:
+        trial_id: of the trial, or its unambiguous beginning.
+        folder: where to write; must not exist, or be an artifact to replace.
+        out: folder of the run; None looks through all runs in the home folder.
+        texts: include the documents' texts, so that an application can show them.
+
+    Raises:
+        UnknownNameError: no such trial.
+        UsageError: the trial did not end in ``ok`` or its build was removed.
+        DataError: the place cannot be written to.
+    """
+    store, record = _find(trial_id, Path(out) if out else None)
+    if record.outcome != "ok":
+        raise UsageError(
+            f"trial {record.trial_id} ended {record.outcome} ({record.reason}): there is nothing to export"
+        )
+    built = store.build_folder(record.build_id) / "index"
+    prepared = home() / "prepared" / record.dataset_fingerprint
+    for needed in (built, prepared):
+        if not needed.exists():
+            raise UsageError(
+                f"{needed}: was removed; run the benchmark again (the same command, after removing its folder)"
+            )
+    data = opened(prepared)
+    is_index = record.kind == "index"
+    plugin = registry.indexes.get(record.backend) if is_index else registry.rankers.get(record.backend)
+    meta = data.meta
+    with_encoder = is_index and "encoder" in meta
+    manifest = Manifest(
+        format_version=FORMAT_VERSION, name=record.system, kind=record.kind, backend=record.backend,
+        plugin=plugin.__module__, metric=asked_metric(data), documents=len(data.corpus), dimensions=data.corpus.dim,
+        build_params=record.build_params, search_params=record.search_params,
+        encoder=EncoderInfo(name=meta["encoder"], revision=meta["encoder_revision"]) if with_encoder else None,
+        dataset=record.dataset, dataset_fingerprint=record.dataset_fingerprint,
+        measured={m.name: m.value for m in record.measurements},
+    )  # fmt: skip
+    searcher = Searcher(manifest, plugin.load(built), data.corpus.ids, data.corpus.texts if texts else None)
+    searcher.save(folder, canaries=data.queries["test"])
+    return searcher
+
+
+def _find(trial_id: str, out: Path | None) -> tuple[Store, TrialRecord]:
+    if out is not None:
+        store = Store(out)
+        return store, store.record(trial_id)
+    for folder in sorted((home() / "results").glob("*/")):
+        store = Store(folder)
+        if trial_id and any(p.stem.startswith(trial_id) for p in (folder / "records").glob("[!.]*.json")):
+            return store, store.record(trial_id)
+    raise UsageError(f"no run in {home() / 'results'} has a trial {trial_id!r}; name the run's folder with --out")
+
+
+def _manifest(name: str, kind: Any, backend: str, system: Any, metric: Metric, n: int, dim: int, search: dict[str, Any]
+              ) -> Manifest:  # fmt: skip
+    return Manifest(
+        format_version=FORMAT_VERSION, name=name, kind=kind, backend=backend, plugin=type(system).__module__,
+        metric=metric, documents=n, dimensions=dim, build_params=system.params.model_dump(mode="json"),
+        search_params=search,
+    )  # fmt: skip

@@ -1,0 +1,318 @@
+"""A built system as a folder that an application imports: manifest, hashes, canary queries; never pickle.
+
+Layout: ``manifest.json``, ``documents.parquet`` (ids and, where known, texts), ``canaries.parquet``, ``index/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, ValidationError
+
+from retrieval_bench import registry
+from retrieval_bench.checks import check_ids, check_k, check_vectors, normalised
+from retrieval_bench.encoders import encode_queries, load_encoder
+from retrieval_bench.errors import ArtifactError, DataError, UsageError
+from retrieval_bench.files import atomic_folder, sha256
+from retrieval_bench.measure.machine import libraries
+from retrieval_bench.protocols import Encoder, Index, Ranker
+from retrieval_bench.types import FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Queries, RowIds
+
+FORMAT_VERSION = 1
+CANARY_QUERIES, CANARY_DEPTH = 8, 10
+_SCORE_TOLERANCE = 2e-2  # share of the canary's score range: other processors round bf16 and SIMD sums differently
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers(Hits):
+    """Hits with the external ids of the documents.
+
+    Attributes:
+        ids: for each query, the ids of its hits, best first (shorter than k where the answer is padded).
+    """
+
+    ids: tuple[tuple[str, ...], ...]
+
+
+class EncoderInfo(Frozen):
+    """Which encoder makes the vectors of queries."""
+
+    name: str
+    revision: str
+
+
+class Manifest(Frozen):
+    """What an artifact holds and where it comes from."""
+
+    format_version: int
+    name: str
+    kind: Literal["index", "ranker"]
+    backend: str
+    plugin: str
+    metric: Metric
+    documents: int
+    dimensions: int
+    build_params: dict[str, Any]
+    search_params: dict[str, Any]
+    encoder: EncoderInfo | None = None
+    dataset: str = ""
+    dataset_fingerprint: str = ""
+    measured: dict[str, float] = Field(default_factory=dict)
+    libraries: dict[str, str] = Field(default_factory=dict)
+    created: str = ""
+    files: dict[str, str] = Field(default_factory=dict)
+
+
+class Searcher:
+    """A built system ready to answer: what ``build`` and ``load`` return.
+
+    Args:
+        manifest: what it is.
+        system: the built index or ranker.
+        ids: n document ids.
+        texts: n document texts or None.
+    """
+
+    def __init__(
+        self, manifest: Manifest, system: Index | Ranker, ids: Sequence[str], texts: Sequence[str] | None = None
+    ) -> None:
+        self.manifest, self._system, self.ids, self.texts = manifest, system, ids, texts
+        self._encoder: Encoder | None = None
+
+    def __len__(self) -> int:
+        return self.manifest.documents
+
+    def __repr__(self) -> str:
+        m = self.manifest
+        return f"<Searcher {m.name}: {m.documents:,} documents, {m.dimensions} dimensions, {m.build_params}>"
+
+    def search(self, queries: str | Sequence[str] | npt.NDArray[Any], k: int = 10, **settings: Any) -> Answers:
+        """Answer texts, or vectors where the system is an index.
+
+        Args:
+            queries: one text, a list of texts, or vectors (m, d) or (d,) of any real dtype. Under the metric ``cos``
+                they need not be normalised.
+            k: results per query, 1 to n.
+            **settings: search parameters in place of those the system was chosen with (indexes only).
+
+        Raises:
+            UsageError: k out of range, or texts for an index without an encoder, or vectors for a ranker.
+            DataError: wrong dimension, NaN, infinite or zero vectors, no queries.
+            CardError: an unknown setting; names the nearest ones.
+        """
+        check_k(k, self.manifest.documents)
+        if isinstance(queries, str):
+            queries = [queries]
+        if isinstance(queries, np.ndarray):
+            hits = self._search_vectors(np.atleast_2d(queries), k, settings)
+        else:
+            hits = self._search_texts(list(queries), k, settings)
+        ids = tuple(tuple(self.ids[int(r)] for r in row if r >= 0) for row in hits.rows)
+        return Answers(rows=hits.rows, scores=hits.scores, ids=ids)
+
+    def memory(self) -> MemoryReport:
+        """Analytic bytes by part of all that answering a query needs."""
+        return self._system.memory()
+
+    def save(self, folder: str | Path, *, canaries: Queries | None = None) -> Path:
+        """Write the artifact; the folder appears whole or not at all.
+
+        Args:
+            folder: must not exist, or be an artifact to replace.
+            canaries: a few queries whose answers are stored and replayed by ``load``; None stores rows of the
+                index itself where it can answer vectors.
+
+        Raises:
+            UsageError: the folder exists and is no artifact.
+            DataError: the disk is full or the place is not writable.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / "manifest.json").exists():
+            raise UsageError(f"{folder}: exists and is not an exported index; choose another folder")
+        with atomic_folder(folder) as new:
+            (new / "index").mkdir()
+            self._system.save(new / "index")
+            columns: dict[str, Any] = {"id": pa.array(list(self.ids), pa.large_string())}
+            if self.texts is not None:
+                columns["text"] = pa.array(list(self.texts), pa.large_string())
+            pq.write_table(pa.table(columns), new / "documents.parquet", compression="zstd")
+            self._write_canaries(new, canaries)
+            files = {str(f.relative_to(new).as_posix()): sha256(f) for f in sorted(new.rglob("*")) if f.is_file()}
+            manifest = self.manifest.model_copy(
+                update={
+                    "files": files,
+                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "libraries": libraries(),
+                }
+            )
+            (new / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return folder
+
+    def _search_vectors(self, vectors: npt.NDArray[Any], k: int, settings: dict[str, Any]) -> Hits:
+        if self.manifest.kind == "ranker":
+            raise UsageError(f"{self.manifest.name} ranks texts: give it texts, not vectors")
+        metric: Metric = self.manifest.metric
+        check_vectors(vectors, source="queries", metric=metric, dim=self.manifest.dimensions)
+        prepared = normalised(vectors) if metric == "cos" else np.ascontiguousarray(vectors, np.float32)
+        return self._answer(Queries(ids=RowIds(len(prepared)), vectors=prepared), k, settings)
+
+    def _search_texts(self, texts: list[str], k: int, settings: dict[str, Any]) -> Hits:
+        check_ids(texts and ["some"], source="queries", what="query")
+        if self.manifest.kind == "ranker":
+            if settings:
+                raise UsageError(
+                    f"{self.manifest.name} is a ranker: it takes no search settings ({', '.join(settings)})"
+                )
+            return self._answer(Queries(ids=RowIds(len(texts)), texts=texts), k, settings)
+        if self.manifest.encoder is None:
+            raise UsageError(f"{self.manifest.name} was built from vectors: it has no encoder, give it vectors")
+        return self._search_vectors(encode_queries(self.encoder(), texts), k, settings)
+
+    def _answer(self, queries: Queries, k: int, settings: dict[str, Any]) -> Hits:
+        if self.manifest.kind == "ranker":
+            ranker: Ranker = self._system  # type: ignore[assignment]
+            return ranker.rank(queries, k)
+        from retrieval_bench.specs import params
+
+        index: Index = self._system  # type: ignore[assignment]
+        wanted = {**self.manifest.search_params, **settings}
+        return index.search(queries, k, params(index.SearchParams, wanted, where=f"search of {self.manifest.name}"))
+
+    def encoder(self) -> Encoder:
+        """The encoder of the queries, loaded at first use.
+
+        Raises:
+            ArtifactError: the encoder found here gives other vectors than the one the index was built with.
+        """
+        if self._encoder is None:
+            info = self.manifest.encoder
+            if info is None:
+                raise UsageError(f"{self.manifest.name} has no encoder")
+            encoder = load_encoder(info.name)
+            if encoder.revision != info.revision:
+                raise ArtifactError(
+                    f"encoder {info.name!r} here has the revision {encoder.revision}, "
+                    f"the index was built with {info.revision}"
+                )
+            self._encoder = encoder
+        return self._encoder
+
+    def _write_canaries(self, folder: Path, queries: Queries | None) -> None:
+        if queries is None or len(queries) == 0:
+            return
+        chosen = queries.take(slice(0, CANARY_QUERIES))
+        hits = self._answer(chosen, min(CANARY_DEPTH, self.manifest.documents), {})
+        columns: dict[str, Any] = {
+            "id": list(chosen.ids),
+            "rows": hits.rows.tolist(),
+            "scores": hits.scores.tolist(),
+        }
+        if chosen.texts is not None:
+            columns["text"] = list(chosen.texts)
+        if chosen.vectors is not None and self.manifest.kind == "index":
+            columns["vector"] = chosen.vectors.tolist()
+        pq.write_table(pa.table(columns), folder / "canaries.parquet")
+
+    def replay_canaries(self, folder: Path) -> int:
+        """Ask the stored canary queries again; returns how many there were.
+
+        Raises:
+            ArtifactError: an answer differs by more than rounding.
+        """
+        path = folder / "canaries.parquet"
+        if not path.exists():
+            return 0
+        try:
+            asked, rows, scores = _read_canaries(path)
+        except (KeyError, ValueError, TypeError, pa.ArrowException, DataError) as error:
+            raise ArtifactError(f"{path}: does not hold canary queries; export the index again") from error
+        hits = self._answer(asked, rows.shape[1], {})
+        for i, query in enumerate(asked.ids):
+            if not _same_answer(rows[i], scores[i], hits.rows[i], hits.scores[i]):
+                raise ArtifactError(
+                    f"{folder}: canary query {query!r} gives other hits than when it was exported; the engine or its "
+                    f"version differs ({_differences(self.manifest.libraries)}); export it again here"
+                )
+        return len(rows)
+
+
+def load(folder: str | Path) -> Searcher:
+    """Load an exported system after verifying every file's hash, and replay its canary queries.
+
+    Raises:
+        ArtifactError: no artifact, an unknown format version, a file that is missing, added or changed, an engine that
+            cannot read it, or a canary query with another answer.
+        UnavailableError: the engine that it needs is not installed; says what to install.
+    """
+    folder = Path(folder)
+    manifest = _verified(folder)
+    plugin = (
+        registry.indexes.get(manifest.backend) if manifest.kind == "index" else registry.rankers.get(manifest.backend)
+    )
+    system = plugin.load(folder / "index")
+    table = pq.read_table(folder / "documents.parquet")
+    texts = table["text"].to_pylist() if "text" in table.column_names else None
+    searcher = Searcher(manifest, system, table["id"].to_pylist(), texts)
+    searcher.replay_canaries(folder)
+    return searcher
+
+
+def _verified(folder: Path) -> Manifest:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ArtifactError(
+            f"{folder}: holds no manifest.json; it is not an index exported by `retrieval-bench export`"
+        )
+    try:
+        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: not a valid manifest; export the index again") from error
+    if manifest.format_version != FORMAT_VERSION:
+        raise ArtifactError(f"{path}: format version {manifest.format_version}, this release reads {FORMAT_VERSION}")
+    found = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if not f.is_dir()} - {"manifest.json"}
+    if odd := sorted(found ^ set(manifest.files)):
+        state = "is missing" if odd[0] in manifest.files else "is not listed in the manifest"
+        raise ArtifactError(f"{folder}: the file {odd[0]} {state}; export the index again")
+    for name, expected in manifest.files.items():
+        if (folder / name).is_symlink() or sha256(folder / name) != expected:
+            raise ArtifactError(f"{folder / name}: differs from its SHA-256 in the manifest; export the index again")
+    return manifest
+
+
+def _read_canaries(path: Path) -> tuple[Queries, IntArray, FloatArray]:
+    table = pq.read_table(path)
+    rows = np.array(table["rows"].to_pylist(), np.int64)
+    scores = np.array(table["scores"].to_pylist(), np.float32)
+    Hits(rows=rows, scores=scores)  # checks that the shapes go together
+    vectors = np.array(table["vector"].to_pylist(), np.float32) if "vector" in table.column_names else None
+    texts = table["text"].to_pylist() if "text" in table.column_names else None
+    return Queries(ids=table["id"].to_pylist(), texts=texts, vectors=vectors), rows, scores
+
+
+def _same_answer(rows: IntArray, scores: FloatArray, new_rows: IntArray, new_scores: FloatArray) -> bool:
+    """Equal hits, where rows whose scores are within rounding of each other may trade places or leave the end."""
+    if (rows >= 0).sum() != (new_rows >= 0).sum():
+        return False
+    valid = rows >= 0
+    if not valid.any():
+        return True
+    known = scores[valid].astype(np.float64)
+    tolerance = _SCORE_TOLERANCE * max(float(known.max() - known.min()), 1e-3 * float(np.abs(known).max()))
+    if not np.allclose(known, new_scores[valid], rtol=0, atol=tolerance):
+        return False
+    lost = ~np.isin(rows[valid], new_rows)
+    return bool((known[lost] <= known[-1] + tolerance).all())
+
+
+def _differences(made_with: dict[str, str]) -> str:
+    here = libraries()
+    changed = [f"{n} {v} then, {here.get(n, 'absent')} now" for n, v in made_with.items() if here.get(n) != v]
+    return "; ".join(changed) or "same library versions, so another processor"

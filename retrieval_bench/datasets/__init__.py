@@ -1,0 +1,11 @@
+"""Data sets: one reader per file format or source, found by the file's name (see ``registry``).
+
+Readers are asked for through ``load_dataset`` alone, so that everything that enters has passed the same checks.
+"""
+
+from __future__ import annotations
+
+from retrieval_bench.datasets._load import load_dataset
+from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors, exact_scores
+
+__all__ = ["cached_neighbors", "exact_neighbors", "exact_scores", "load_dataset"]

@@ -1,0 +1,163 @@
+"""From a name to a checked data set: the one way by which data enters."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from retrieval_bench.checks import check_ids, check_vectors
+from retrieval_bench.datasets._detect import card_for_path, looks_like_path
+from retrieval_bench.datasets._download import download_folder, fetch, how_to_get, local_name
+from retrieval_bench.datasets._fingerprint import fingerprint
+from retrieval_bench.datasets._own import own_rows
+from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
+from retrieval_bench.registry import readers
+from retrieval_bench.specs import DatasetCard, dataset_cards
+from retrieval_bench.types import Corpus, Dataset, Hits, Qrels, RowIds
+
+_IR_DATASETS = "ir_datasets:"
+
+
+def load_dataset(name: str, *, rows: int | None = None, queries: int | None = None, progress: bool = False) -> Dataset:
+    """Load a data set by name, check every value of it, and compute its fingerprint.
+
+    Args:
+        name: of a dataset card; a path to a file or folder; or a name of ir_datasets, alone or as ``ir_datasets:NAME``.
+        rows: keep the first rows of the corpus only; for vectors without judgments.
+        queries: keep the first queries of each split only.
+        progress: show a progress bar while downloading.
+
+    Returns:
+        The data set. Vectors are as the source has them: under ``cos`` they are not normalised yet.
+
+    Raises:
+        UnknownNameError: no card, file or collection of this name; holds the nearest card names.
+        UsageError: a limit that does not apply.
+        CardError: the card cannot be read, or does not fit its data.
+        DataError: the data cannot be used; names the file and the way to mend it.
+        UnavailableError: the data is not on this machine and cannot be downloaded; says where to put it.
+    """
+    for what, limit in (("rows", rows), ("queries", queries)):
+        if limit is not None and limit < 1:
+            raise UsageError(f"{what} = {limit}: at least 1 must be kept")
+    try:
+        card = _card(name)
+        path = _locate(card, progress=progress)
+        dataset: Dataset = readers.get(card.reader)(card, path)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or name}: cannot be read ({error.strerror or error}); "
+            "mend its permissions or get it again"
+        ) from error
+    dataset = _limited(dataset, rows, queries)
+    _check(dataset, str(path or name))
+    asked = {
+        split: replace(part, own_rows=own_rows(dataset.corpus, part, declared=card.queries_are_documents))
+        for split, part in dataset.queries.items()
+    }
+    facts = {"summary": card.summary, "licence": card.licence, "homepage": card.homepage, **dataset.meta}
+    dataset = replace(dataset, queries=asked, meta={key: fact for key, fact in facts.items() if fact})
+    return dataset if dataset.fingerprint else replace(dataset, fingerprint=fingerprint(dataset))
+
+
+def _card(name: str) -> DatasetCard:
+    cards = dataset_cards()
+    if name in cards:
+        return cards[name]
+    if name.startswith(_IR_DATASETS):
+        return _ir_datasets_card(name.removeprefix(_IR_DATASETS))
+    path = Path(name).expanduser()
+    if path.exists():
+        return card_for_path(path)
+    if looks_like_path(name):
+        raise DataError(f"{name}: there is no such file or folder")
+    if _ir_datasets_knows(name):
+        return _ir_datasets_card(name)
+    raise UnknownNameError("dataset", name, cards)
+
+
+def _ir_datasets_card(name: str) -> DatasetCard:
+    facts = {"summary": f"{name} of ir_datasets", "homepage": "https://ir-datasets.com"}
+    return DatasetCard.model_validate({"name": name, "reader": "ir_datasets", "options": {"name": name}, **facts})
+
+
+def _ir_datasets_knows(name: str) -> bool:
+    try:
+        from retrieval_bench.datasets.ir_datasets import knows  # an optional package, asked only about names left over
+    except ModuleNotFoundError:
+        return False
+    return knows(name)
+
+
+def _locate(card: DatasetCard, *, progress: bool) -> Path | None:
+    """The local file or folder of a card, downloaded if need be; None for a source that is not files."""
+    if card.path is not None:
+        return card.path
+    name = local_name(card)
+    if name is None:
+        return None
+    folders = [download_folder()]
+    if chosen := os.environ.get("RETRIEVAL_BENCH_DATA"):
+        folders.insert(0, Path(chosen).expanduser())
+    for folder in folders:
+        if (folder / name).exists():
+            return folder / name
+    if card.url is None:
+        raise UnavailableError(how_to_get(card, download_folder() / name, "is not on this machine"))
+    return fetch(card, progress=progress)
+
+
+def _limited(dataset: Dataset, rows: int | None, queries: int | None) -> Dataset:
+    if rows is not None:
+        dataset = _first_rows(dataset, rows)
+    if queries is None:
+        return dataset
+    return replace(
+        dataset,
+        queries={split: part.take(slice(queries)) for split, part in dataset.queries.items()},
+        qrels={split: _first_judged(part, queries) for split, part in dataset.qrels.items()},
+        neighbors={s: Hits(rows=h.rows[:queries], scores=h.scores[:queries]) for s, h in dataset.neighbors.items()},
+    )
+
+
+def _first_rows(dataset: Dataset, rows: int) -> Dataset:
+    corpus = dataset.corpus
+    if corpus.vectors is None or dataset.qrels:
+        raise UsageError(
+            f"{dataset.name}: rows = {rows} would leave judged documents out; "
+            "it applies to vectors without judgments, here limit the queries"
+        )
+    if rows >= len(corpus):
+        return dataset
+    kept = Corpus(
+        ids=RowIds(rows) if isinstance(corpus.ids, RowIds) else corpus.ids[:rows],
+        texts=None if corpus.texts is None else corpus.texts[:rows],
+        vectors=corpus.vectors[:rows],
+    )
+    return replace(dataset, corpus=kept, neighbors={})
+
+
+def _first_judged(qrels: Qrels, queries: int) -> Qrels:
+    offsets = qrels.offsets[: queries + 1]
+    return Qrels(offsets=offsets, rows=qrels.rows[: offsets[-1]], grades=qrels.grades[: offsets[-1]])
+
+
+def _check(dataset: Dataset, source: str) -> None:
+    """Refuse what no index or ranker can serve; see ``checks``."""
+    corpus = dataset.corpus
+    check_ids(corpus.ids, source=source, what="document")
+    if "test" not in dataset.queries:
+        raise DataError(f"{source}: has no queries to judge on; name them in its dataset card: [splits] test = ...")
+    if corpus.vectors is not None:
+        check_vectors(corpus.vectors, source=source, metric=dataset.metric)
+    for split, part in dataset.queries.items():
+        asked = f"{source} ({split} queries)"
+        check_ids(part.ids, source=asked, what="query")
+        if (part.vectors is None) != (corpus.vectors is None):
+            raise DataError(f"{asked}: documents and queries must both have vectors, or neither")
+        if part.vectors is not None:
+            check_vectors(part.vectors, source=asked, metric=dataset.metric, dim=corpus.dim)
+        blank = next((i for i, text in enumerate(part.texts or ()) if not text.strip()), None)
+        if blank is not None:
+            raise DataError(f"{asked}: the query {part.ids[blank]!r} has no text; give it one or remove it")

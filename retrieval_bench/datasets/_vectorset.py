@@ -1,0 +1,133 @@
+"""A collection of vectors put together: what the readers of all vector formats have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.checks import check_vectors
+from retrieval_bench.datasets._given import given_hits
+from retrieval_bench.datasets._holdout import hold_out
+from retrieval_bench.errors import DataError
+from retrieval_bench.specs import DatasetCard
+from retrieval_bench.types import Corpus, Dataset, FloatArray, Hits, IntArray, Metric, Queries, RowIds
+
+
+class Given(NamedTuple):
+    """Neighbors that came with a query set: (m, k) corpus rows and, where known, (m, k) scores by our convention."""
+
+    rows: npt.NDArray[np.generic]
+    scores: npt.NDArray[np.floating] | None = None
+
+
+def as_float32(array: npt.NDArray[np.generic], *, source: str) -> FloatArray:
+    """The array itself when it is float32, else a copy: integers, booleans, float16 and float64 become float32.
+
+    Raises:
+        DataError: it does not hold real numbers in the shape (n, d).
+    """
+    if array.ndim != 2:
+        raise DataError(f"{source}: vectors must have the shape (n, d), not {array.shape}")
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{source}: holds values of type {array.dtype}, not numbers")
+    with np.errstate(
+        over="ignore"
+    ):  # an overflow becomes infinite, which the check of the vectors reports with its row
+        return array.astype(np.float32, copy=False)
+
+
+def _taken(ids: Sequence[str], rows: IntArray) -> Sequence[str]:
+    return RowIds(len(rows)) if isinstance(ids, RowIds) else [ids[row] for row in rows]
+
+
+def vector_dataset(
+    card: DatasetCard,
+    *,
+    source: str,
+    metric: Metric,
+    corpus: FloatArray,
+    queries: Mapping[str, FloatArray],
+    given: Mapping[str, Given] | None = None,
+    ids: Sequence[str] | None = None,
+    texts: Sequence[str] | None = None,
+) -> Dataset:
+    """Put a vector set together.
+
+    A source without queries has ``test`` and ``tune`` queries held out of its corpus; one with training queries and
+    none to tune on has ``tune`` queries held out of those.
+
+    Args:
+        card: names the data set.
+        source: file or folder to name in errors.
+        metric: how the vectors compare.
+        corpus: (n, d) float32.
+        queries: (m, d) float32 by split; empty when the source has none.
+        given: neighbors by split.
+        ids: n ids, or None to call rows by their number.
+        texts: n texts, or None.
+
+    Raises:
+        DataError: dimensions differ, neighbors are wrong, or there are too few rows to hold queries out.
+    """
+    for split, vectors in queries.items():
+        if vectors.shape[1] != corpus.shape[1]:
+            raise DataError(
+                f"{source}: {split} queries have {vectors.shape[1]} dimensions, the corpus has {corpus.shape[1]}"
+            )
+    hits = {}
+    for split, neighbors in (given or {}).items():
+        check_vectors(corpus, source=source, metric=metric)
+        check_vectors(queries[split], source=f"{source} ({split} queries)", metric=metric)
+        hits[split] = given_hits(
+            corpus, queries[split], neighbors.rows, metric=metric, source=source, scores=neighbors.scores
+        )
+    documents = Corpus(ids=RowIds(len(corpus)) if ids is None else ids, texts=texts, vectors=corpus)
+    asked = {s: Queries(ids=RowIds(len(v)), vectors=v, split=s) for s, v in queries.items()}
+    if not asked:
+        documents, asked = _queries_from(documents, source)
+    elif "train" in asked and "tune" not in asked:
+        asked, hits = _tune_from_train(asked, hits)
+    return Dataset(name=card.name, fingerprint="", corpus=documents, queries=asked, neighbors=hits, metric=metric)
+
+
+def _queries_from(corpus: Corpus, source: str) -> tuple[Corpus, dict[str, Queries]]:
+    stays, test, tune = hold_out(len(corpus), 2)
+    if not len(test):
+        raise DataError(
+            f"{source}: {len(corpus)} rows are too few to hold queries out of (10 at least); give a file of queries"
+        )
+
+    def part(rows: IntArray, split: str) -> Queries:
+        return Queries(
+            ids=_taken(corpus.ids, rows),
+            texts=None if corpus.texts is None else _taken(corpus.texts, rows),
+            vectors=corpus.require_vectors()[rows],
+            split=split,
+        )
+
+    kept = part(stays, "")
+    return Corpus(ids=kept.ids, texts=kept.texts, vectors=kept.vectors), {
+        "test": part(test, "test"),
+        "tune": part(tune, "tune"),
+    }
+
+
+def _tune_from_train(queries: dict[str, Queries], hits: dict[str, Hits]) -> tuple[dict[str, Queries], dict[str, Hits]]:
+    stays, tune = hold_out(len(queries["train"]), 1)
+    if not len(tune):
+        return queries, hits
+    vectors = queries["train"].require_vectors()
+    cut = {
+        split: Queries(ids=RowIds(len(rows)), vectors=vectors[rows], split=split)
+        for split, rows in (("train", stays), ("tune", tune))
+    }
+    if "train" not in hits:
+        return queries | cut, hits
+    of = hits["train"]
+    cut_hits = {
+        split: Hits(rows=of.rows[rows], scores=of.scores[rows]) for split, rows in (("train", stays), ("tune", tune))
+    }
+    return queries | cut, hits | cut_hits

@@ -1,0 +1,120 @@
+"""BEIR folders (Thakur et al. 2021): ``corpus.jsonl``, ``queries.jsonl``, ``qrels/<split>.tsv``, plain or gzipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
+from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
+from retrieval_bench.datasets._splits import choose_splits
+from retrieval_bench.datasets._textset import text_dataset, title_and_text, unique_texts
+from retrieval_bench.errors import DataError
+from retrieval_bench.registry import readers
+from retrieval_bench.specs import DatasetCard, validated
+from retrieval_bench.types import Dataset, Frozen
+
+
+class Options(Frozen):
+    """A BEIR folder has nothing to set."""
+
+
+@readers.register("beir")
+def read(card: DatasetCard, path: Path | None) -> Dataset:
+    """Read a BEIR folder.
+
+    A document is its title, a blank and its text. The queries of a split are those that its file judges:
+    ``dev``, ``valid`` or ``validation`` serve as ``tune``; without them ``train`` serves as both.
+
+    Raises:
+        DataError: a file is missing, a line cannot be read, an id occurs twice, or a judgment names something unknown;
+            names the file and line.
+    """
+    validated(Options, card.options, where=f"dataset card {card.name!r}")
+    if path is None or not path.is_dir():
+        raise DataError(f"{card.name}: a BEIR data set is a folder with corpus.jsonl, queries.jsonl and qrels/")
+    documents = jsonl_texts(_required(path, "corpus.jsonl"), what="document")
+    query_texts = jsonl_texts(_required(path, "queries.jsonl"), what="query")
+    files = {f.name.removesuffix(".gz").removesuffix(".tsv"): f for f in sorted(path.glob("qrels/*.tsv*"))}
+    splits = choose_splits(card, files, source=str(path / "qrels"))
+    judgments = {split: read_tsv_qrels(files[name]) for split, name in splits.items()}
+    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments)
+
+
+def _required(folder: Path, name: str) -> Path:
+    found = plain_or_gzipped(folder, name)
+    if found is None:
+        raise DataError(
+            f"{folder}: has no {name}; a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv"
+        )
+    return found
+
+
+def jsonl_texts(path: Path, *, what: str) -> dict[str, str]:
+    """Id to title and text, in the order of a JSON-lines file with the keys ``_id``, ``text`` and maybe ``title``.
+
+    Args:
+        path: the file.
+        what: ``document`` or ``query``, for errors.
+
+    Raises:
+        DataError: a line is not a JSON object, lacks a key, or repeats an id, or there is no line; names the file and
+            line.
+    """
+    texts = unique_texts(_rows(path), what=what)
+    if not texts:
+        raise DataError(f"{path}: holds no {what}")
+    return texts
+
+
+def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
+    for number, line in numbered_lines(path):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{where}: not valid JSON ({error.msg} at column {error.colno}); mend or remove the line"
+            ) from error
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: holds a {type(row).__name__}, not an object with the keys '_id' and 'text'")
+        yield where, _id(row, where), title_and_text(_text(row, "title", where), _text(row, "text", where))
+
+
+def _id(row: dict[str, Any], where: str) -> str:
+    value = row.get("_id")
+    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+        raise DataError(f"{where}: needs the key '_id' with a text or a whole number (got {value!r:.40})")
+    return str(value)
+
+
+def _text(row: dict[str, Any], key: str, where: str) -> str:
+    value = row.get(key)
+    if value is None and key == "title":  # the title may be left out, or null
+        return ""
+    if not isinstance(value, str):
+        raise DataError(f"{where}: needs the key {key!r} with a text (got {value!r:.40})")
+    return value
+
+
+def read_tsv_qrels(path: Path) -> Judgments:
+    """Read ``query-id<TAB>corpus-id<TAB>score`` rows; the header line may be left out.
+
+    Raises:
+        DataError: a row does not have three columns, a grade is not a whole number, or there is no row.
+    """
+    rows = JudgmentRows(str(path))
+    for number, line in numbered_lines(path):
+        fields = [field.strip() for field in line.split("\t")]
+        if not line.strip() or (number == 1 and fields[0].lower().replace("_", "-") in ("query-id", "qid")):
+            continue
+        if len(fields) != 3:
+            raise DataError(
+                f"{path}:{number}: has {len(fields)} columns, not three separated by tabs (query-id, corpus-id, score)"
+            )
+        rows.add(fields[0], fields[1], fields[2], number)
+    return rows.finish()

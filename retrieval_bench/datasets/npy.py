@@ -1,0 +1,76 @@
+"""NumPy files: one ``.npy``; a folder with ``corpus.npy`` and ``queries.npy``; a ``.npz`` with those names as keys."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.datasets._vectorset import Given, as_float32, vector_dataset
+from retrieval_bench.errors import CardError, DataError
+from retrieval_bench.registry import readers
+from retrieval_bench.specs import DatasetCard, validated
+from retrieval_bench.types import Dataset, Frozen
+
+
+class Options(Frozen):
+    """The names are fixed; query sets besides ``queries`` are named by the card's ``splits``."""
+
+
+@readers.register("npy")
+def read(card: DatasetCard, path: Path | None) -> Dataset:
+    """Read arrays ``corpus`` (n, d), ``queries`` (m, d) and ``neighbors`` (m, k). ``l2`` unless the card says.
+
+    float32 ``.npy`` files stay memory-mapped; other number types become float32 in memory. A single ``.npy`` is a
+    corpus without queries.
+
+    Raises:
+        DataError: a file cannot be read as arrays (pickled objects are refused), or ``corpus`` is missing.
+    """
+    validated(Options, card.options, where=f"dataset card {card.name!r}")
+    if path is None:
+        raise DataError(f"{card.name}: needs a .npy or .npz file, or a folder with corpus.npy")
+    arrays = _arrays(path)
+    if "corpus" not in arrays:
+        raise DataError(f"{path}: has no 'corpus' array (found: {', '.join(sorted(arrays)) or 'none'})")
+    if missing := set(card.splits.values()) - set(arrays):
+        raise CardError(f"dataset card {card.name!r}: {path} has no array {min(missing)!r}")
+    splits = {str(split): name for split, name in card.splits.items()}
+    if not splits and "queries" in arrays:
+        splits = {"test": "queries"}
+    return vector_dataset(
+        card,
+        source=str(path),
+        metric=card.metric or "l2",
+        corpus=as_float32(arrays["corpus"], source=str(path)),
+        queries={split: as_float32(arrays[name], source=str(path)) for split, name in splits.items()},
+        given={"test": Given(arrays["neighbors"])} if "neighbors" in arrays and "test" in splits else {},
+    )
+
+
+def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    if path.is_dir():
+        return {file.stem: _load(file) for file in sorted(path.glob("*.npy"))}
+    if path.suffix != ".npz":
+        return {"corpus": _load(path)}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise _damaged(path, error) from error
+
+
+def _load(path: Path) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise _damaged(path, error) from error
+    return array
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = str(error).partition("\n")[0]
+    return DataError(f"{path}: cannot be read as NumPy arrays ({reason}); save it anew with np.save or np.savez")

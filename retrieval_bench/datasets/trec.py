@@ -1,0 +1,272 @@
+"""TREC files: topics, judgments ("qrels") and runs, and folders of them with documents.
+
+``read_topics``, ``read_qrels``, ``read_run`` and ``write_run`` serve other data too: they are how judgments and results
+are exchanged with trec_eval and its kin.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
+from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
+from retrieval_bench.datasets._splits import choose_splits
+from retrieval_bench.datasets._textset import text_dataset, unique_texts
+from retrieval_bench.datasets._trec_documents import read_documents
+from retrieval_bench.datasets.beir import jsonl_texts, read_tsv_qrels
+from retrieval_bench.errors import DataError
+from retrieval_bench.files import atomic_file
+from retrieval_bench.registry import readers
+from retrieval_bench.specs import DatasetCard, validated
+from retrieval_bench.types import Dataset, Frozen, IntArray
+
+TopicField = Literal["title", "desc", "narr"]
+_FIELD_TAG = re.compile(r"<(num|title|desc|narr)>\s*(?:(?:Number|Topic|Description|Narrative)\s*:)?", re.IGNORECASE)
+_ANY_TAG = re.compile(r"</?\w+>")
+_DOCUMENT_SUFFIXES = (".txt", ".trec", ".sgml", ".xml", ".dat")
+
+
+class Options(Frozen):
+    """Which part of a topic is the query."""
+
+    field: TopicField = Field("title", description="title, desc (a sentence) or narr (a paragraph)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topics:
+    """Queries as a topic file holds them.
+
+    Attributes:
+        ids: m ids.
+        texts: m texts, white space collapsed.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Results of many queries, one row per query and document, in the order of the file.
+
+    Attributes:
+        query_ids: j ids.
+        document_ids: j ids.
+        ranks: (j,) int64, as stated.
+        scores: (j,) float64; trec_eval orders by these and not by the ranks.
+        tag: name of the system.
+    """
+
+    query_ids: Sequence[str]
+    document_ids: Sequence[str]
+    ranks: IntArray
+    scores: npt.NDArray[np.float64]
+    tag: str
+
+    @property
+    def columns(self) -> tuple[Sequence[str], Sequence[str], npt.NDArray[np.float64]]:
+        """Query ids, document ids and scores."""
+        return self.query_ids, self.document_ids, self.scores
+
+
+@readers.register("trec")
+def read(card: DatasetCard, path: Path | None) -> Dataset:
+    """Read a folder with ``topics*`` and ``qrels*`` files and documents, plain or gzipped.
+
+    Documents are ``corpus.jsonl`` or, anywhere below the folder, files of ``<DOC>`` blocks. Several judgment files are
+    told apart by a split's name between dots, as in ``qrels.dev.txt``; the card's ``splits`` are such names.
+
+    Raises:
+        DataError: a file is missing or cannot be read; names the file and line.
+    """
+    options = validated(Options, card.options, where=f"dataset card {card.name!r}")
+    if path is None or not path.is_dir():
+        raise DataError(f"{card.name}: a TREC data set is a folder with topics*, qrels* and documents")
+    topics = _files(path, "topics")
+    query_texts = unique_texts(
+        ((str(file), key, text) for file in topics for key, text in _pairs(read_topics(file, field=options.field))),
+        what="query",
+    )
+    qrels = _files(path, "qrels")
+    named = {_split_name(file): file for file in qrels}
+    if len(named) < len(qrels):
+        raise DataError(f"{path}: several qrels files for one split; name them qrels.test.txt, qrels.dev.txt, ...")
+    judgments = {s: read_qrels(named[n]) for s, n in choose_splits(card, named, source=str(path)).items()}
+    corpus = plain_or_gzipped(path, "corpus.jsonl")
+    if corpus:
+        documents = jsonl_texts(corpus, what="document")
+    else:
+        files = [f for f in sorted(path.rglob("*")) if _holds_documents(f)]
+        documents = unique_texts((row for file in files for row in read_documents(file)), what="document")
+    if not documents:
+        raise DataError(f"{path}: holds no documents; put corpus.jsonl or files of <DOC> blocks there")
+    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments)
+
+
+def _pairs(topics: Topics) -> zip[tuple[str, str]]:
+    return zip(topics.ids, topics.texts, strict=True)
+
+
+def _files(folder: Path, beginning: str) -> list[Path]:
+    files = [file for file in sorted(folder.glob(f"{beginning}*")) if file.is_file()]
+    if not files:
+        raise DataError(f"{folder}: has no {beginning}* file")
+    return files
+
+
+def _split_name(file: Path) -> str:
+    parts = [
+        part for part in re.split(r"[._-]", file.name.removesuffix(".gz"))[1:] if part not in ("txt", "tsv", "qrels")
+    ]
+    return parts[-1] if parts else "test"
+
+
+def _holds_documents(file: Path) -> bool:
+    suffixes = [s for s in file.suffixes if s != ".gz"]
+    is_data = file.name.startswith(("topics", "qrels")) or not file.is_file()
+    return not is_data and bool(suffixes) and suffixes[-1] in _DOCUMENT_SUFFIXES
+
+
+def read_topics(path: Path, *, field: TopicField = "title") -> Topics:
+    """Read topics: ``<top>`` blocks, whose tags need no ends, or lines of id, tab and text.
+
+    Args:
+        path: plain or gzipped.
+        field: which part of a block is the query.
+
+    Raises:
+        DataError: a block without a number or that field, a line without a tab, an id that occurs twice, no topic.
+    """
+    lines = list(numbered_lines(path, fallback="cp1252"))
+    first = next((text for _, text in lines if text.strip()), "")
+    rows = _blocks(path, lines, field) if first.lstrip().startswith("<") else _tabbed(path, lines)
+    if not rows:
+        raise DataError(f"{path}: holds no topics")
+    texts = unique_texts(rows, what="topic")
+    return Topics(ids=list(texts), texts=list(texts.values()))
+
+
+def _tabbed(path: Path, lines: list[tuple[int, str]]) -> list[tuple[str, str, str]]:
+    rows = []
+    for number, line in lines:
+        if not line.strip():
+            continue
+        key, tab, text = line.partition("\t")
+        if not tab or not key.strip() or not text.strip():
+            raise DataError(f"{path}:{number}: not a topic; write its id, a tab and its text")
+        rows.append((f"{path}:{number}", key.strip(), " ".join(text.split())))
+    return rows
+
+
+def _blocks(path: Path, lines: list[tuple[int, str]], field: TopicField) -> list[tuple[str, str, str]]:
+    rows = []
+    start, block = 0, list[str]()
+    for number, line in lines:
+        if line.strip().lower().startswith("<top>"):
+            if start:
+                raise DataError(f"{path}:{start}: this <top> has no </top>")
+            start, block = number, []
+        if start:
+            block.append(line)
+            if "</top>" in line.lower():
+                rows.append(_topic(f"{path}:{start}", "\n".join(block), field))
+                start = 0
+    if start:
+        raise DataError(f"{path}:{start}: this <top> has no </top>; the file is cut short")
+    return rows
+
+
+def _topic(where: str, block: str, field: TopicField) -> tuple[str, str, str]:
+    pieces = _FIELD_TAG.split(block)
+    parts = {
+        tag.lower(): " ".join(_ANY_TAG.sub(" ", text).split())
+        for tag, text in zip(pieces[1::2], pieces[2::2], strict=True)
+    }
+    for needed in ("num", field):
+        if not parts.get(needed):
+            raise DataError(f"{where}: this topic has no <{needed}>")
+    return where, parts["num"], parts[field]
+
+
+def read_qrels(path: Path) -> Judgments:
+    """Read judgments: query id, a field without use, document id, grade, separated by blanks; or a BEIR file.
+
+    Raises:
+        DataError: a line does not have four fields, a grade is not a whole number, or there is no line.
+    """
+    first = next((line for _, line in numbered_lines(path) if line.strip()), "")
+    if len(first.split()) == 3:
+        return read_tsv_qrels(path)
+    rows = JudgmentRows(str(path))
+    for number, fields in _fields(path, 4, "query-id 0 document-id grade"):
+        rows.add(fields[0], fields[2], fields[3], number)
+    return rows.finish()
+
+
+def read_run(path: Path) -> Run:
+    """Read results: query id, Q0, document id, rank, score, tag, separated by blanks.
+
+    Raises:
+        DataError: a line does not have six fields, a rank or score is not a number, a query names a document twice, or
+            there is no line.
+    """
+    query_ids, document_ids, ranks, scores = list[str](), list[str](), list[int](), list[float]()
+    seen = set[tuple[str, str]]()
+    rows = _fields(path, 6, "query-id Q0 document-id rank score tag")
+    if not rows:
+        raise DataError(f"{path}: holds no results")
+    for number, (query_id, _, document_id, rank, score, _tag) in rows:
+        try:
+            ranks.append(int(rank))
+            scores.append(float(score))
+        except ValueError as error:
+            raise DataError(f"{path}:{number}: the rank {rank!r} or the score {score!r} is not a number") from error
+        if math.isnan(scores[-1]):
+            raise DataError(f"{path}:{number}: the score is not a number, so the document has no place in the order")
+        if (query_id, document_id) in seen:
+            raise DataError(f"{path}:{number}: the query {query_id!r} has the document {document_id!r} a second time")
+        seen.add((query_id, document_id))
+        query_ids.append(query_id)
+        document_ids.append(document_id)
+    return Run(
+        query_ids=query_ids,
+        document_ids=document_ids,
+        ranks=np.array(ranks, np.int64),
+        scores=np.array(scores, np.float64),
+        tag=rows[0][1][5],
+    )
+
+
+def _fields(path: Path, count: int, form: str) -> list[tuple[int, list[str]]]:
+    rows = []
+    for number, line in numbered_lines(path):
+        fields = line.split()
+        if fields and len(fields) != count:
+            raise DataError(f"{path}:{number}: has {len(fields)} fields, not the {count} of {form!r}")
+        if fields:
+            rows.append((number, fields))
+    return rows
+
+
+def write_run(path: Path, run: Run) -> None:
+    """Write results as trec_eval reads them; scores keep every digit.
+
+    Raises:
+        DataError: an id or the tag holds white space, which the format cannot carry, or the file cannot be written.
+    """
+    for name in {*run.query_ids, *run.document_ids, run.tag}:
+        if len(name.split()) != 1:
+            raise DataError(f"{path}: {name!r} is empty or holds white space, which a TREC run cannot carry")
+    columns = zip(run.query_ids, run.document_ids, run.ranks.tolist(), run.scores.tolist(), strict=True)
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for query_id, document_id, rank, score in columns:
+            file.write(f"{query_id} Q0 {document_id} {rank} {score!r} {run.tag}\n")

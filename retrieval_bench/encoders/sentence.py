@@ -1,0 +1,194 @@
+"""Encoders by sentence-transformers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from sentence_transformers import SentenceTransformer
+from transformers.utils import logging as transformers_logging
+
+from retrieval_bench.encoders._bar import progress_bar
+from retrieval_bench.encoders._models import content_hash, find_model
+from retrieval_bench.errors import DataError, UnavailableError, UsageError
+from retrieval_bench.types import FloatArray, IntArray
+
+# Padded tokens in one batch. A CPU gains nothing beyond some thousand, a GPU needs more to be busy.
+_BATCH_TOKENS = {"cpu": 1 << 12, "cuda": 1 << 16}
+_LONGEST = 512  # tokens kept where a model that has a limit does not name it
+_NO_LIMIT = 1 << 20  # tokens: more than a text has; where a limit is unknown, transformers says some 1e30
+
+
+class SentenceEncoder:
+    """A sentence-transformers model as an Encoder.
+
+    Under bfloat16 the transformer's weights and activations are bfloat16; pooling and whatever follows stay float32,
+    so that a model that normalises gives rows of length 1.
+
+    Attributes:
+        name: the name it was asked for by.
+        precision: ``float32`` or ``bfloat16``, as used.
+        dim: dimensions of its vectors.
+        max_length: tokens kept of a text.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        precision: Literal["auto", "float32", "bfloat16"] = "auto",
+        max_length: int | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.name = name
+        self._folder = find_model(name)
+        self._device = _device(device)
+        self.precision: Literal["float32", "bfloat16"]
+        if precision == "auto":
+            self.precision = "bfloat16" if _native_bfloat16(self._device) else "float32"
+        else:
+            self.precision = precision
+        self._model = _load(self._folder, self._device)
+        if self.precision == "bfloat16":
+            transformer: torch.nn.Module = self._model[0]
+            transformer.to(torch.bfloat16).register_forward_hook(_widen)
+        self.max_length = _set_limit(self._model, max_length, name)
+        self.dim = int(self._model.get_embedding_dimension() or 0)
+
+    @cached_property
+    def revision(self) -> str:
+        """Hash of the model's files, ``max_length`` and precision: one revision gives one vector, up to rounding."""
+        digest = blake2b(content_hash(self._folder), digest_size=12)
+        digest.update(f"max_length={self.max_length} precision={self.precision}".encode())
+        return digest.hexdigest()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights as held in memory."""
+        held = [*self._model.parameters(), *self._model.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    def encode(self, texts: Sequence[str], *, progress: bool = False) -> FloatArray:
+        """Vectors of documents: (len(texts), dim) float32 in the order given, normalised if the model does so.
+
+        Texts of like length share a batch, and a batch holds a fixed number of tokens rather than of texts. The same
+        texts give the same vectors; a text alone and within a list can differ by rounding.
+
+        Args:
+            texts: cut off at ``max_length`` tokens.
+            progress: show a bar on standard error.
+        """
+        return self._encode(texts, "document", progress=progress)
+
+    def encode_queries(self, texts: Sequence[str]) -> FloatArray:
+        """As ``encode``, with the model's prompt for queries where it defines one."""
+        return self._encode(texts, "query")
+
+    def _encode(
+        self, texts: Sequence[str], kind: Literal["document", "query"], *, progress: bool = False
+    ) -> FloatArray:
+        encode = self._model.encode_query if kind == "query" else self._model.encode_document
+        vectors = np.empty((len(texts), self.dim), np.float32)
+        with progress_bar(shown=progress) as bar:
+            task = bar.add_task("encoding", total=len(texts))
+            clean = [_encodable(text) for text in texts]
+            for rows in self._batches(clean):
+                batch = [clean[row] for row in rows]
+                vectors[rows] = encode(batch, batch_size=len(batch), show_progress_bar=False)
+                bar.advance(task, len(batch))
+        return vectors
+
+    def _batches(self, texts: list[str]) -> Iterator[list[int]]:
+        budget = _BATCH_TOKENS.get(self._device.type, _BATCH_TOKENS["cpu"])
+        lengths = self._lengths(texts)
+        batch: list[int] = []
+        for row in np.argsort(-lengths, kind="stable").tolist():  # longest first: a lack of memory shows at once
+            if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
+                yield batch
+                batch = []
+            batch.append(row)
+        if batch:
+            yield batch
+
+    def _lengths(self, texts: list[str]) -> IntArray:
+        # Tokenised here to count and again by the model: about 1 % of the time of encoding on a CPU.
+        if len(texts) < 2:
+            return np.ones(len(texts), np.int64)
+        tokenizer: Any = self._model.tokenizer
+        if not callable(tokenizer):  # word-level models: characters stand for tokens
+            return np.array([min(len(text), self.max_length) for text in texts], np.int64)
+        tokens = tokenizer(texts, truncation=True, max_length=self.max_length, return_attention_mask=False)
+        return np.array([max(len(ids), 1) for ids in tokens["input_ids"]], np.int64)
+
+
+def _encodable(text: str) -> str:
+    """The text with lone surrogates, which no tokenizer takes, replaced."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _device(asked: str | None) -> torch.device:
+    try:
+        device = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise UsageError(f"device {asked!r} is not one that torch knows: use 'cpu' or 'cuda'") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UnavailableError(f"device {asked!r}: torch sees {torch.cuda.device_count()} CUDA devices; use 'cpu'")
+    return device
+
+
+def _native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+    except OSError:
+        return False  # not Linux: cannot be told, and float32 is right everywhere
+    return device.type == "cpu" and not words.isdisjoint({"avx512_bf16", "amx_bf16"})
+
+
+def _load(folder: Path, device: torch.device) -> SentenceTransformer:
+    with _no_bars():
+        try:
+            return SentenceTransformer(str(folder), device=str(device), local_files_only=True).eval()
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise DataError(f"{folder}: cannot be loaded as a sentence-transformers model: {reason}") from error
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _widen(module: torch.nn.Module, inputs: Any, features: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001
+    return {k: v.float() if getattr(v, "dtype", None) == torch.bfloat16 else v for k, v in features.items()}
+
+
+def _set_limit(model: SentenceTransformer, asked: int | None, name: str) -> int:
+    """Set and return the tokens to keep; one long text shows whether the model has positions for as many as asked."""
+    own = model.max_seq_length or _LONGEST
+    if asked is None and own == math.inf:  # word-level models read texts whole
+        return _NO_LIMIT
+    try:
+        model.max_seq_length = asked or (own if own < _NO_LIMIT else _LONGEST)
+        if asked is not None:
+            if asked < 3:
+                raise ValueError("two tokens are the marks of begin and end")
+            model.encode("a " * asked, show_progress_bar=False)
+    except (AttributeError, IndexError, RuntimeError, ValueError) as error:
+        raise UsageError(f"max_length = {asked}: the encoder {name!r} cannot read that; its own is {own}") from error
+    return int(model.max_seq_length)

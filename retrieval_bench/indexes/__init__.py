@@ -1,0 +1,1 @@
+"""Vector index backends: one file each, found by the file's name (see ``registry``)."""

@@ -1,0 +1,1 @@
+"""Rankers: one file each, found by the file's name (see ``registry``)."""

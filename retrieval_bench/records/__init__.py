@@ -1,0 +1,7 @@
+"""Results on disk: one immutable record and one per-query Parquet file per trial; DuckDB reads them."""
+
+from retrieval_bench.records.query import sql, trial_row
+from retrieval_bench.records.store import Store
+from retrieval_bench.records.summary import RunSummary
+
+__all__ = ["RunSummary", "Store", "sql", "trial_row"]

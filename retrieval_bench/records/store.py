@@ -1,0 +1,153 @@
+"""A run's folder: what is written is complete, and is never written again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from retrieval_bench.errors import DataError, UnknownNameError, UsageError
+from retrieval_bench.files import atomic_file, write_text
+from retrieval_bench.records.summary import RunSummary
+from retrieval_bench.types import TrialRecord
+
+
+class Store:
+    """The records, per-query values and built indexes of one run.
+
+    Layout: ``records/<trial>.json``, ``queries/<trial>.parquet``, ``builds/<build>/``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def record_path(self, trial_id: str) -> Path:
+        """Where the trial's record stands, once it is finished."""
+        return self.folder / "records" / f"{trial_id}.json"
+
+    def queries_path(self, trial_id: str) -> Path:
+        """Where the trial's per-query values stand."""
+        return self.folder / "queries" / f"{trial_id}.parquet"
+
+    def build_folder(self, build_id: str) -> Path:
+        """Where the built index stands that the build's trials serve."""
+        return self.folder / "builds" / build_id
+
+    def has(self, trial_id: str) -> bool:
+        """Whether the trial is finished, in whatever outcome."""
+        return self.record_path(trial_id).exists()
+
+    def write(self, record: TrialRecord, values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]] | None = None,
+              ids: Mapping[str, Sequence[str]] | None = None) -> None:  # fmt: skip
+        """Write a finished trial: its per-query values first, then the record that makes it count.
+
+        Args:
+            record: the trial.
+            values: by split, by metric: one value per query, NaN where there is none.
+            ids: by split, the queries' ids in the same order.
+
+        Raises:
+            DataError: the trial was written before, the disk is full, or the folder is not writable.
+        """
+        if self.has(record.trial_id):
+            raise DataError(f"{self.record_path(record.trial_id)}: a record is never written twice")
+        if values and ids:
+            names = sorted({name for split in values.values() for name in split})
+            parts = []
+            for split, columns in values.items():
+                count = len(ids[split])
+                parts.append(
+                    pa.table(
+                        {"trial_id": [record.trial_id] * count, "split": [split] * count, "query_id": list(ids[split])}
+                        | {n: pa.array(columns.get(n, np.full(count, np.nan)), pa.float64()) for n in names}
+                    )
+                )
+            with atomic_file(self.queries_path(record.trial_id)) as temporary:
+                pq.write_table(pa.concat_tables(parts), temporary)
+        write_text(self.record_path(record.trial_id), record.model_dump_json(indent=1) + "\n")
+
+    def records(self, trial_ids: Sequence[str] | None = None) -> list[TrialRecord]:
+        """All finished trials, oldest first, or those of the given ids in their order.
+
+        Raises:
+            DataError: a record that is not valid; names the file.
+        """
+        if trial_ids is not None:
+            return [self._read(self.record_path(t)) for t in trial_ids if self.has(t)]
+        found = [self._read(path) for path in sorted((self.folder / "records").glob("[!.]*.json"))]
+        return sorted(found, key=lambda r: (r.started, r.trial_id))
+
+    def record(self, trial_id: str) -> TrialRecord:
+        """The trial of this id, or of the only id that starts so.
+
+        Raises:
+            UnknownNameError: none or several start so.
+        """
+        known = [path.stem for path in (self.folder / "records").glob("[!.]*.json")]
+        matches = [t for t in known if t.startswith(trial_id)] if trial_id else []
+        if len(matches) != 1:
+            raise UnknownNameError("trial", trial_id, matches or known, where=str(self.folder))
+        return self._read(self.record_path(matches[0]))
+
+    def per_query(self, trial_id: str, split: str) -> dict[str, npt.NDArray[np.float64]]:
+        """By metric, the (m,) float64 values of a split, in the order of the data set's queries."""
+        path = self.queries_path(trial_id)
+        if not path.exists():
+            return {}
+        table = pq.read_table(path, filters=[("split", "=", split)])
+        skip = {"trial_id", "split", "query_id"}
+        return {n: table[n].to_numpy().astype(np.float64) for n in table.column_names if n not in skip}
+
+    def forget(self, trial_id: str) -> None:
+        """Remove a trial so that it is done again: its record first, for without that the trial does not count."""
+        self.record_path(trial_id).unlink(missing_ok=True)
+        self.queries_path(trial_id).unlink(missing_ok=True)
+
+    def write_summary(self, summary: RunSummary) -> None:
+        """Write the run as a whole, in place of an earlier summary of this folder."""
+        write_text(self.folder / "run.json", summary.model_dump_json(indent=1) + "\n")
+
+    def summary(self) -> RunSummary:
+        """The last finished run of this folder.
+
+        Raises:
+            UsageError: there is none.
+        """
+        path = self.folder / "run.json"
+        if not path.exists():
+            raise UsageError(f"{self.folder}: holds no finished run; make one with `retrieval-bench run DATASET`")
+        return RunSummary.model_validate_json(path.read_text(encoding="utf-8"))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one run, and clear what a killed run left half-written.
+
+        Raises:
+            DataError: another run holds it, or it cannot be written to.
+        """
+        with atomic_file(self.folder / ".writable") as probe:  # a clear error before any work
+            probe.write_bytes(b"")
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise DataError(f"{self.folder}: another run is writing there; wait for it or choose --out") from error
+            for part in ("records", "queries", "builds"):
+                for stale in (self.folder / part).glob(".*"):
+                    shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
+            yield
+
+    def _read(self, path: Path) -> TrialRecord:
+        try:
+            return TrialRecord.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise DataError(f"{path}: not a valid record ({error.error_count()} problems); delete it to redo the trial"
+                            ) from error  # fmt: skip

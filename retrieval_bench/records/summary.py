@@ -1,0 +1,37 @@
+"""What the report needs to know about a run besides its trials."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from retrieval_bench.types import Budget, Frozen
+
+
+class RunSummary(Frozen):
+    """A run as a whole: its data, its budget, its answer and what it cost. Written once, by whoever ran it."""
+
+    dataset: str = Field(description="name of the dataset")
+    description: str = Field(default="", description="one sentence about the dataset")
+    licence: str = "unknown"
+    source: str = Field(default="", description="where the data comes from, as text; never fetched")
+    documents: int = Field(ge=0)
+    dimensions: int = Field(ge=0, description="0 when nothing was encoded")
+    queries: dict[str, int] = Field(description="number of queries by split")
+    budget: Budget
+    encoder: str | None = Field(default=None, description="None: the data came as vectors, or no system needed any")
+    primary: str = Field(description="measurement that ranks the systems, e.g. `nDCG@10`; higher is better")
+    winner: str | None = Field(default=None, description="trial_id; None when no system can be recommended")
+    why: str = Field(description="one sentence: why this winner, or why there is none")
+    selected_on: Literal["tune", "test"] = Field(description="queries on which settings and winner were chosen")
+    chosen: dict[str, str] = Field(
+        default_factory=dict, description="by system, the trial_id that stands for it; others are shown at their best"
+    )
+    tied: tuple[str, ...] = Field(default=(), description="trial_ids whose quality is statistically tied with the best")
+    trials: tuple[str, ...] = Field(default=(), description="trial_ids of the run, in the order planned")
+    wall_seconds: dict[str, float] = Field(description="wall time by phase, in seconds, in the order to show")
+    overhead_percent: float | None = Field(default=None, description="wall time that the harness adds, percent")
+    started: str
+    finished: str
+    command: str = Field(description="command line that repeats the run")

@@ -1,0 +1,95 @@
+"""What a trial's own process does: build and save, or load and serve. It reports by events and by records on disk."""
+
+from __future__ import annotations
+
+import importlib
+
+from retrieval_bench import registry
+from retrieval_bench.budgets import allowed_bytes
+from retrieval_bench.contract import ContractError
+from retrieval_bench.errors import BudgetError, RetrievalBenchError
+from retrieval_bench.files import atomic_folder, folder_bytes
+from retrieval_bench.measure.clock import timed
+from retrieval_bench.measure.memory import PeakWatch
+from retrieval_bench.protocols import Index, Ranker
+from retrieval_bench.records import Store
+from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, Job
+from retrieval_bench.runner.prepared import opened
+from retrieval_bench.runner.serve import Server
+from retrieval_bench.types import Budget, MemoryReport
+
+
+def main(job_text: str, descriptor: int) -> None:
+    """Run a job; refusals and typed errors are sent as events, anything else ends the process with its traceback."""
+    events = Events(descriptor)
+    job = Job.model_validate_json(job_text)
+    try:
+        importlib.import_module(job.plan.plugin)
+        if job.stage == "build":
+            build(job.plan, events)
+        else:
+            serve(job.plan, events)
+    except MemoryError as error:
+        events.send(outcome="crashed", reason=f"out of memory: {error}".strip(": "))
+    except ContractError as error:
+        events.send(outcome="crashed", reason=f"broke the contract: {error}")
+    except RetrievalBenchError as error:
+        events.send(outcome="refused", reason=str(error))
+
+
+def breach_of_size(memory: MemoryReport, documents: int, budget: Budget) -> str | None:
+    """Why an index of this size is over the budget, or None when it is within."""
+    allowed = allowed_bytes(budget, documents)
+    if allowed is None or memory.total <= allowed:
+        return None
+    each = f"{memory.total / documents:,.1f} bytes per vector, {allowed / documents:,.1f} are allowed"
+    return f"{each} (bytes_per_vector, index_bytes: {memory.total:,} of {allowed:,})"
+
+
+def build(plan: BuildPlan, events: Events) -> None:
+    """Build the system, check its size, and save it with its facts; the saved folder appears whole or not at all."""
+    with events.phase("load"):
+        dataset = opened(plan.dataset_folder, texts=plan.card.kind == "ranker")
+    system: Index | Ranker
+    with PeakWatch() as memory, events.phase("build"):
+        if plan.card.kind == "index":
+            index = system = registry.indexes.get(plan.card.backend)()
+            if dataset.metric not in index.metrics:
+                raise BudgetError(f"{plan.card.backend} does not serve the metric {dataset.metric!r}")
+            wanted = index.BuildParams.model_validate(plan.build)
+            learn = dataset.queries.get("train") or dataset.queries.get("tune")  # never those that are reported
+            _, seconds = timed(
+                lambda: index.build(
+                    dataset.corpus, wanted, plan.budget, metric=dataset.metric, queries=learn, seed=plan.seed
+                )
+            )
+        else:
+            ranker = system = registry.rankers.get(plan.card.backend)()
+            wanted = ranker.BuildParams.model_validate(plan.build)
+            _, seconds = timed(lambda: ranker.build(dataset.corpus, wanted, plan.budget, seed=plan.seed))
+    if breach := breach_of_size(system.memory(), len(dataset.corpus), plan.budget):
+        events.send(outcome="over_budget", reason=breach)
+        return
+    with events.phase("save"), atomic_folder(Store(plan.out).build_folder(plan.build_id)) as folder:
+        (folder / "index").mkdir()
+        system.save(folder / "index")
+        facts = BuildFacts(
+            params=system.params.model_dump(mode="json"),
+            memory=system.memory(),
+            build_seconds=seconds,
+            peak_bytes=memory.peak,
+            saved_bytes=folder_bytes(folder / "index"),
+        )
+        (folder / "build.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
+
+
+def serve(plan: BuildPlan, events: Events) -> None:
+    """Load the saved system in this clean process and measure each search setting; a record is written after each."""
+    with events.phase("load"):
+        dataset = opened(plan.dataset_folder, texts=False)
+        folder = Store(plan.out).build_folder(plan.build_id)
+        facts = BuildFacts.model_validate_json((folder / "build.json").read_text(encoding="utf-8"))
+        server = Server(plan, dataset, facts, folder / "index")
+    for trial in plan.trials:
+        events.send(trial=trial.trial_id)
+        server.measure(trial, events)

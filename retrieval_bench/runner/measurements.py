@@ -1,0 +1,121 @@
+"""Raw samples to Measurements: their full names, units, directions and intervals are decided here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.runner.job import BuildFacts
+from retrieval_bench.statistics import mean_interval, median_interval, percentile_interval
+from retrieval_bench.types import Measurement
+
+LATENCY_PERCENTILES = (50.0, 95.0, 99.0, 99.9)
+MEMORY_FIGURES = ("analytic_bytes", "artifact_bytes", "private_bytes", "device_bytes")
+AGREEMENT = 0.05  # the host figures agree within this share, or the record explains the difference
+
+
+def latency_name(percentile: float) -> str:
+    """``single_p95_ms`` for 95."""
+    return f"single_p{percentile:g}_ms"
+
+
+def throughput(queries: int, seconds: Sequence[float]) -> Measurement:
+    """Queries per second of whole batches, the median of the repeats."""
+    rates = sorted(queries / s for s in seconds)
+    low, high = median_interval(rates)
+    return Measurement(
+        name="batch_qps", unit="1/s", direction="higher", statistic="median", value=float(np.median(rates)),
+        low=low, high=high, spread=_spread(rates), n=len(rates), samples=tuple(queries / s for s in seconds),
+    )  # fmt: skip
+
+
+def latencies(seconds: npt.NDArray[np.float64]) -> list[Measurement]:
+    """Percentiles of single-query latency; one that so few samples cannot show (fewer than 1 beyond it) is left out."""
+    ms = seconds * 1e3
+    found = []
+    for percentile in LATENCY_PERCENTILES:
+        if len(ms) * (100 - percentile) / 100 < 1 and percentile > 50:
+            continue
+        low, high = percentile_interval(ms, percentile)
+        found.append(
+            Measurement(
+                name=latency_name(percentile), unit="ms", direction="lower", statistic="percentile",
+                value=float(np.percentile(ms, percentile)), low=low, high=high, spread=_spread(ms), n=len(ms),
+            )
+        )  # fmt: skip
+    return found
+
+
+def concurrency(clients: int, rate: float) -> Measurement:
+    """Queries per second of concurrent clients, counted over one interval."""
+    return exact(f"concurrent_qps@{clients}", "1/s", rate, direction="higher")
+
+
+def quality(values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> list[Measurement]:
+    """Means over queries with their bootstrap intervals; names of tuning figures start with ``tune/``."""
+    found = []
+    for split, columns in values.items():
+        for metric, per_query in columns.items():
+            judged = per_query[~np.isnan(per_query)]
+            if len(judged) == 0 or metric == "latency_ms":
+                continue
+            low, high = mean_interval(judged)
+            found.append(
+                Measurement(
+                    name=metric if split == "test" else f"{split}/{metric}", unit="1",
+                    direction="neither" if metric.startswith("judged@") else "higher",
+                    statistic="mean", value=float(judged.mean()), low=low, high=high, spread=_spread(judged),
+                    n=len(judged),
+                )
+            )  # fmt: skip
+    return found
+
+
+def memory(facts: BuildFacts, private: int, load_seconds: float, device: int | None) -> list[Measurement]:
+    """The build's cost and the memory figures side by side."""
+    found = [
+        exact("build_seconds", "s", facts.build_seconds),
+        exact("build_peak_bytes", "byte", facts.peak_bytes),
+        exact("load_seconds", "s", load_seconds),
+        exact("analytic_bytes", "byte", facts.memory.total),
+        exact("artifact_bytes", "byte", facts.saved_bytes),
+        exact("private_bytes", "byte", private),
+    ]
+    return found if device is None else [*found, exact("device_bytes", "byte", device)]
+
+
+def memory_notes(found: Sequence[Measurement]) -> tuple[str, ...]:
+    """One line for each host figure that is further off the analytic bytes than AGREEMENT, with the likely cause."""
+    values = {m.name: m.value for m in found}
+    analytic = values.get("analytic_bytes")
+    if not analytic:
+        return ()
+    causes = {
+        "artifact_bytes": "file headers, parameters, and structures that are packed differently on disk",
+        "private_bytes": "the engine's own objects, work space and allocator pages, which do not grow with the corpus, "
+        "or pages shared with the file",
+    }
+    notes = []
+    for name, cause in causes.items():
+        difference = values.get(name, analytic) - analytic
+        if abs(difference) > AGREEMENT * analytic:
+            notes.append(
+                f"{name} is {difference / analytic:+.0%} ({difference / 2**20:+.1f} MiB) off analytic: {cause}."
+            )
+    return tuple(notes)
+
+
+def exact(name: str, unit: str, value: float, *, direction: str = "lower") -> Measurement:
+    """A figure read once, without an interval of its own."""
+    value = float(value)
+    return Measurement.model_validate(
+        {"name": name, "unit": unit, "direction": direction, "statistic": "exact", "value": value, "low": value,
+         "high": value}
+    )  # fmt: skip
+
+
+def _spread(samples: Sequence[float] | npt.NDArray[np.float64]) -> float:
+    low, high = np.percentile(samples, [25, 75])
+    return float(high - low)

@@ -1,0 +1,76 @@
+"""What is to be done: builds, each with the search settings that are its trials. Ids are hashes of the content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from retrieval_bench import registry
+from retrieval_bench.errors import CardError, UsageError
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.runner.job import BuildPlan, TrialPlan
+from retrieval_bench.specs import SystemCard, params
+from retrieval_bench.types import Budget
+
+
+def plan_builds(
+    cards: list[SystemCard],
+    *,
+    fingerprint: str,
+    dataset_folder: Path,
+    out: Path,
+    budget: Budget,
+    threads: int,
+    seed: int,
+    depth: int,
+    effort: Effort,
+    encoder: str | None,
+    version: str,
+) -> list[BuildPlan]:
+    """Check every card against its backend's parameters and lay out the run, before any work is done.
+
+    A ranker with a parameter ``encoder`` that its card leaves open gets the run's.
+
+    Raises:
+        CardError: a key or value that the backend does not take; names the card and the key.
+        UnavailableError: a backend's engine is not installed.
+        UnknownNameError: no such backend.
+    """
+    plans = []
+    for card in cards:
+        plugin = registry.indexes.get(card.backend) if card.kind == "index" else registry.rankers.get(card.backend)
+        module = plugin.__module__
+        if module == "__main__":
+            raise UsageError(
+                f"{card.backend!r} is defined in the script itself; move it to a module that trials can import"
+            )
+        where = f"card {card.name!r}"
+        wanted = dict(card.build)
+        if encoder is not None and "encoder" in plugin.BuildParams.model_fields:
+            wanted.setdefault("encoder", encoder)
+        build = params(plugin.BuildParams, wanted, where=f"{where}, table 'build'").model_dump(mode="json")
+        if card.kind == "index":
+            search_model = registry.indexes.get(card.backend).SearchParams
+            settings = [
+                params(search_model, s, where=f"{where}, table 'search'").model_dump(mode="json")
+                for s in card.settings()
+            ]
+        elif card.search:
+            raise CardError(f"{where}: a ranker has no table 'search'; put its parameters under 'build'")
+        else:
+            settings = [{}]
+        build_id = _hash(card.kind, card.backend, build, fingerprint, budget.model_dump(), threads, seed, version)
+        trials = tuple(TrialPlan(trial_id=_hash(build_id, s, depth, card.name), search=s) for s in settings)
+        plans.append(
+            BuildPlan(
+                build_id=build_id, card=card, build=build, trials=trials, dataset_folder=dataset_folder, out=out,
+                budget=budget, threads=threads, seed=seed, depth=depth, effort=effort, plugin=module,
+            )
+        )  # fmt: skip
+    return plans
+
+
+def _hash(*parts: object) -> str:
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,168 @@
+"""A data set made ready on disk, so that every trial's process maps the same bytes instead of making them again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from retrieval_bench.checks import check_vectors, normalised
+from retrieval_bench.datasets import cached_neighbors, exact_neighbors
+from retrieval_bench.encoders import cached_encode
+from retrieval_bench.files import atomic_folder, home
+from retrieval_bench.protocols import Encoder
+from retrieval_bench.types import Corpus, Dataset, Hits, Metric, Qrels, Queries, RowIds
+
+_ASKED = "asked_metric"
+NEIGHBORS = 100  # exact neighbors kept per query: enough for neighbor_recall@100
+
+
+def encoded(dataset: Dataset, encoder: Encoder, *, progress: bool = False) -> Dataset:
+    """The data set with vectors of its texts; unchanged when it came with vectors.
+
+    The fingerprint takes in the encoder's revision: other weights make other vectors.
+    """
+    if dataset.corpus.vectors is not None:
+        return dataset
+    corpus = dataset.corpus
+    vectors = cached_encode(encoder, corpus.require_texts(), progress=progress)
+    check_vectors(vectors, source=f"encoder {encoder.name!r}", metric=dataset.metric)
+    return replace(
+        dataset,
+        corpus=replace(corpus, vectors=vectors),
+        queries={
+            split: replace(q, vectors=cached_encode(encoder, q.require_texts(), queries=True, progress=progress))
+            for split, q in dataset.queries.items()
+        },
+        fingerprint=_hash(dataset.fingerprint, encoder.revision),
+        meta={**dataset.meta, "encoder": encoder.name, "encoder_revision": encoder.revision},
+    )
+
+
+def normalised_for_search(dataset: Dataset) -> Dataset:
+    """Under ``cos``, the same data with rows of length 1 and the metric ``ip``: nothing is normalised when timed."""
+    if dataset.metric != "cos" or dataset.corpus.vectors is None:
+        return dataset
+    return replace(
+        dataset,
+        corpus=replace(dataset.corpus, vectors=normalised(dataset.corpus.vectors)),
+        queries={split: replace(q, vectors=normalised(q.require_vectors())) for split, q in dataset.queries.items()},
+        metric="ip",
+        meta={**dataset.meta, _ASKED: "cos"},
+    )
+
+
+def asked_metric(prepared: Dataset) -> Metric:
+    """The metric of the data before preparation: ``cos`` data is served normalised, under ``ip``."""
+    return "cos" if prepared.meta.get(_ASKED) == "cos" else prepared.metric
+
+
+def store(dataset: Dataset) -> Path:
+    """Write a data set, its exact neighbors with it, under its fingerprint; returns the folder, made only once."""
+    folder = home() / "prepared" / dataset.fingerprint
+    if (folder / "dataset.json").exists():
+        return folder
+    data = normalised_for_search(dataset)
+    with atomic_folder(folder) as new:
+        _write_texts(new / "corpus.parquet", data.corpus.ids, data.corpus.texts)
+        if data.corpus.vectors is not None:
+            np.save(new / "corpus.npy", data.corpus.vectors)
+        for split, queries in data.queries.items():
+            _write_texts(new / f"queries-{split}.parquet", queries.ids, queries.texts)
+            if queries.vectors is not None:
+                np.save(new / f"queries-{split}.npy", queries.vectors)
+                if split != "train":
+                    hits = _neighbors(data, split)
+                    np.savez(new / f"neighbors-{split}.npz", rows=hits.rows, scores=hits.scores)
+            if queries.own_rows is not None:
+                np.save(new / f"own-{split}.npy", queries.own_rows)
+        for split, qrels in data.qrels.items():
+            np.savez(new / f"qrels-{split}.npz", offsets=qrels.offsets, rows=qrels.rows, grades=qrels.grades)
+        facts = {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "metric": data.metric,
+            "splits": list(data.queries),
+            "meta": dict(data.meta),
+        }
+        (new / "dataset.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    return folder
+
+
+def opened(folder: Path, *, texts: bool = True) -> Dataset:
+    """Read what ``store`` wrote; vectors are memory-mapped and read-only.
+
+    Args:
+        folder: as ``store`` returned it.
+        texts: False leaves texts and ids on disk, for trials that need vectors only (rows stand for ids).
+    """
+    facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    queries, qrels, neighbors = {}, {}, {}
+    for split in facts["splits"]:
+        ids, strings = _read_texts(folder / f"queries-{split}.parquet")
+        queries[split] = Queries(
+            ids=ids,
+            texts=strings,
+            vectors=_mapped(folder / f"queries-{split}.npy"),
+            split=split,
+            own_rows=_mapped(folder / f"own-{split}.npy"),
+        )
+        if (path := folder / f"qrels-{split}.npz").exists():
+            with np.load(path, allow_pickle=False) as arrays:
+                qrels[split] = Qrels(offsets=arrays["offsets"], rows=arrays["rows"], grades=arrays["grades"])
+        if (path := folder / f"neighbors-{split}.npz").exists():
+            with np.load(path, allow_pickle=False) as arrays:
+                neighbors[split] = Hits(rows=arrays["rows"], scores=arrays["scores"])
+    vectors = _mapped(folder / "corpus.npy")
+    names: Sequence[str]
+    if texts or vectors is None:
+        names, strings = _read_texts(folder / "corpus.parquet")
+    else:
+        names, strings = RowIds(len(vectors)), None
+    return Dataset(
+        name=facts["name"],
+        fingerprint=facts["fingerprint"],
+        corpus=Corpus(ids=names, texts=strings, vectors=vectors),
+        queries=queries,
+        metric=facts["metric"],
+        qrels=qrels,
+        neighbors=neighbors,
+        meta=facts["meta"],
+    )
+
+
+def _neighbors(data: Dataset, split: str) -> Hits:
+    corpus, asked = data.corpus.require_vectors(), data.queries[split].require_vectors()
+    k = min(NEIGHBORS, len(corpus))
+    return cached_neighbors(
+        data.fingerprint, split, data.metric, k, lambda: exact_neighbors(corpus, asked, k, data.metric)
+    )
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _mapped(path: Path) -> npt.NDArray[Any] | None:
+    return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
+
+
+def _write_texts(path: Path, ids: Sequence[str], texts: Sequence[str] | None) -> None:
+    columns = {"id": pa.array(list(ids), pa.large_string())}
+    if texts is not None:
+        columns["text"] = pa.array(list(texts), pa.large_string())
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _read_texts(path: Path) -> tuple[list[str], list[str] | None]:
+    table = pq.read_table(path, memory_map=True)
+    texts = table["text"].to_pylist() if "text" in table.column_names else None
+    return table["id"].to_pylist(), texts

@@ -1,0 +1,246 @@
+"""One command: data, plan, trials in their own processes, records, a recommendation."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from retrieval_bench import registry
+from retrieval_bench.checks import check_k
+from retrieval_bench.datasets import load_dataset
+from retrieval_bench.encoders import load_encoder
+from retrieval_bench.errors import RetrievalBenchError, UsageError
+from retrieval_bench.files import home
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.measure.machine import libraries, usable_cores
+from retrieval_bench.records import RunSummary, Store
+from retrieval_bench.runner.isolate import Limits, run_isolated
+from retrieval_bench.runner.job import BuildPlan, Job
+from retrieval_bench.runner.plan import plan_builds
+from retrieval_bench.runner.prepared import encoded, store
+from retrieval_bench.runner.select import choose
+from retrieval_bench.runner.serve import trial_record
+from retrieval_bench.specs import SystemCard, system_card, system_cards
+from retrieval_bench.types import Budget, Dataset, Outcome, TrialRecord
+
+USEFUL_PHASES = ("encode", "build", "search")  # the rest of the wall time is what the harness adds
+_TEXT_DEPTH, _VECTOR_DEPTH = 100, 10
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: where its records, builds and report stand.
+        records: its trials, in the order planned.
+        summary: the run as a whole, with the winner.
+    """
+
+    folder: Path
+    records: list[TrialRecord]
+    summary: RunSummary
+
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The recommended trial."""
+        return next((r for r in self.records if r.trial_id == self.summary.winner), None)
+
+
+@dataclass
+class _Wall:
+    """Wall time by phase, in seconds."""
+
+    phases: dict[str, float] = field(default_factory=dict)
+
+    def add(self, phase: str, seconds: float) -> None:
+        self.phases[phase] = self.phases.get(phase, 0.0) + seconds
+
+
+def run(
+    dataset: str,
+    *,
+    indexes: Sequence[str] | None = None,
+    rankers: Sequence[str] | None = None,
+    encoder: str | None = None,
+    budget: Budget | None = None,
+    depth: int | None = None,
+    recall_target: float = 0.95,
+    rows: int | None = None,
+    queries: int | None = None,
+    seed: int = 0,
+    timeout: float = 1800.0,
+    effort: Effort | None = None,
+    out: Path | None = None,
+    retry: bool = False,
+    command: str = "",
+    progress: bool = False,
+    on_event: OnEvent | None = None,
+) -> Run:
+    """Compare systems on a data set under one budget. The same call again continues an interrupted run.
+
+    Args:
+        dataset: name of a card, an ``ir_datasets`` name, or a path (see ``load_dataset``).
+        indexes: names of index cards or paths of cards; None with ``rankers`` None is every default system.
+        rankers: likewise; they need texts.
+        encoder: name of the encoder of texts (None: the packaged MiniLM); not used where data comes as vectors.
+        budget: what every system may use.
+        depth: results per query; None is 100 with judgments and 10 without.
+        recall_target: where neighbors decide, the recall that the winner must reach.
+        rows: use only the first so many vectors of the corpus.
+        queries: use only the first so many queries of each split.
+        seed: of every random choice.
+        timeout: most wall seconds of one process.
+        effort: how long to measure each setting.
+        out: folder of the run; None is ``results/<dataset>`` in the home folder.
+        retry: do trials again that did not end in ``ok``.
+        command: the command line to name in the summary.
+        progress: show bars for downloads and encoding.
+        on_event: told of the plan and of everything the trials report.
+
+    Raises:
+        RetrievalBenchError: the data or the call is wrong. What a system does wrong is a record instead.
+    """
+    began, start, wall = datetime.now(UTC), time.perf_counter(), _Wall()
+    budget, effort, tell = budget or Budget(), effort or Effort(), on_event or (lambda _event: None)
+    threads = budget.threads or usable_cores()
+    if threads > usable_cores():
+        raise UsageError(f"{threads} threads are asked for, this machine has {usable_cores()} cores for us")
+    data = load_dataset(dataset, rows=rows, queries=queries, progress=progress)
+    cards = _cards(data, indexes, rankers)
+    encoder_name = None
+    if data.corpus.vectors is None and any(_needs_vectors(c) for c in cards):
+        clock = time.perf_counter()
+        model = load_encoder(encoder)
+        data, encoder_name = encoded(data, model, progress=progress), model.name
+        wall.add("encode", time.perf_counter() - clock)
+    elif encoder is not None:
+        raise UsageError(f"--encoder {encoder!r} has nothing to do: no text needs to be encoded for these systems")
+    depth = depth or min(_TEXT_DEPTH if data.qrels else _VECTOR_DEPTH, len(data.corpus))
+    check_k(depth, data.corpus)
+    folder = out or home() / "results" / data.name.replace("/", "-")
+    records = Store(folder.resolve())
+    with records.locked():
+        clock = time.perf_counter()
+        prepared = store(data)
+        wall.add("prepare", time.perf_counter() - clock)
+        plans = plan_builds(
+            cards, fingerprint=data.fingerprint, dataset_folder=prepared, out=records.folder, budget=budget,
+            threads=threads, seed=seed, depth=depth, effort=effort, encoder=encoder_name,
+            version=libraries().get("retrieval-bench", ""),
+        )  # fmt: skip
+        tell({"plan": [(p.card.name, [t.trial_id for t in p.trials]) for p in plans]})
+        for plan in plans:
+            _forget_failed(records, plan) if retry else None
+            _do(records, plan, data, timeout, wall, tell)
+        found = records.records([t.trial_id for p in plans for t in p.trials])
+        clock = time.perf_counter()
+        choice = choose(records, found, primary=primary(data), recall_target=recall_target)
+        wall.add("choose", time.perf_counter() - clock)
+        total = time.perf_counter() - start
+        useful = sum(wall.phases.get(p, 0.0) for p in USEFUL_PHASES)
+        wall.add("other", total - sum(wall.phases.values()))
+        summary = RunSummary(
+            dataset=data.name,
+            description=data.meta.get("summary", ""),
+            licence=data.meta.get("licence", "unknown"),
+            source=data.meta.get("source", ""),
+            documents=len(data.corpus),
+            dimensions=data.corpus.dim,
+            queries={split: len(q) for split, q in data.queries.items()},
+            budget=budget.model_copy(update={"threads": threads}),
+            encoder=encoder_name,
+            primary=choice.primary,
+            winner=choice.winner,
+            why=choice.why,
+            selected_on=choice.selected_on,
+            chosen=choice.chosen,
+            tied=choice.tied,
+            trials=tuple(r.trial_id for r in found),
+            wall_seconds=wall.phases,
+            overhead_percent=100 * (1 - useful / total),
+            started=began.isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command or f"retrieval-bench run {dataset}",
+        )
+        records.write_summary(summary)
+    return Run(folder=records.folder, records=found, summary=summary)
+
+
+def primary(data: Dataset) -> str:
+    """The measurement that decides: quality on judgments where there are some, else recall of exact neighbors."""
+    return "nDCG@10" if "test" in data.qrels else "neighbor_recall@10"
+
+
+def _cards(data: Dataset, indexes: Sequence[str] | None, rankers: Sequence[str] | None) -> list[SystemCard]:
+    if indexes is None and rankers is None:
+        defaults = [c for c in system_cards().values() if c.default]
+        return [c for c in defaults if c.kind == "index" or data.corpus.texts is not None]
+    cards = [system_card(n, "index") for n in indexes or ()] + [system_card(n, "ranker") for n in rankers or ()]
+    names = [c.name for c in cards]
+    if double := {n for n in names if names.count(n) > 1}:
+        raise UsageError(f"asked for twice: {', '.join(sorted(double))}")
+    if data.corpus.texts is None and rankers:
+        data.corpus.require_texts()
+    return cards
+
+
+def _needs_vectors(card: SystemCard) -> bool:
+    return card.kind == "index" or "encoder" in registry.rankers.get(card.backend).BuildParams.model_fields
+
+
+def _forget_failed(records: Store, plan: BuildPlan) -> None:
+    for trial in plan.trials:
+        if records.has(trial.trial_id) and records.record(trial.trial_id).outcome != "ok":
+            records.forget(trial.trial_id)
+
+
+def _do(records: Store, plan: BuildPlan, data: Dataset, timeout: float, wall: _Wall, tell: OnEvent) -> None:
+    pending = {t.trial_id for t in plan.trials if not records.has(t.trial_id)}
+    tell({"system": plan.card.name, "pending": len(pending), "planned": len(plan.trials)})
+    if not pending:
+        return
+    if not (records.build_folder(plan.build_id) / "build.json").exists():
+        _stage(records, Job(stage="build", plan=plan.only(pending)), data, timeout, wall, tell)
+    while pending := {t.trial_id for t in plan.trials if not records.has(t.trial_id)}:
+        # A setting that ends the process is recorded as its trial's outcome; the next process goes on after it.
+        _stage(records, Job(stage="serve", plan=plan.only(pending)), data, timeout, wall, tell)
+
+
+def _stage(records: Store, job: Job, data: Dataset, timeout: float, wall: _Wall, tell: OnEvent) -> None:
+    """Run one process; if it fails, write the records of the trials that failed with it."""
+    plan, started = job.plan, datetime.now(UTC).isoformat(timespec="milliseconds")
+    limits = Limits(wall_seconds=timeout, build_seconds=plan.budget.build_seconds, peak_bytes=plan.budget.peak_bytes)
+    ended = run_isolated(job.model_dump_json(), threads=plan.threads, limits=limits, on_event=tell)
+    for event in ended.events:
+        if event.get("state") == "end":
+            wall.add(event["phase"], event["seconds"])
+    outcome: Outcome = ended.outcome
+    reason, failed = ended.reason, [t for t in plan.trials if not records.has(t.trial_id)]
+    if refusal := next((e for e in ended.events if "outcome" in e), None):
+        outcome, reason = refusal["outcome"], refusal["reason"]
+    elif outcome == "ok":
+        if job.stage == "serve" and failed:
+            raise RetrievalBenchError(f"{plan.card.name}: the process ended well but left {len(failed)} trials undone")
+        return
+    elif job.stage == "serve":
+        begun = [e["trial"] for e in ended.events if "trial" in e]
+        # Before the first setting (while loading) all fail together; later only the one that was being measured.
+        failed = [t for t in failed if not begun or t.trial_id == begun[-1]]
+    for trial in failed:
+        records.write(
+            trial_record(
+                plan, trial, data, outcome=outcome, reason=reason, started=started, seconds=ended.seconds / len(failed)
+            )
+        )
+
+
+def discard_builds(folder: Path) -> None:
+    """Remove the built indexes of a run, keeping its records."""
+    shutil.rmtree(folder / "builds", ignore_errors=True)

@@ -1,0 +1,106 @@
+"""Which setting stands for a system, and which system wins: on tuning queries where there are some.
+
+The rule is the practitioner's. With judgments: among the systems whose quality is statistically tied with the best,
+the fastest. With neighbors only: the fastest system that reaches the recall asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from retrieval_bench.records import Store
+from retrieval_bench.statistics import tied_with_best
+from retrieval_bench.types import TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a run recommends.
+
+    Attributes:
+        chosen: by system, the trial that stands for it.
+        winner: trial id, or None.
+        why: one sentence.
+        tied: trial ids whose reported quality is statistically tied with the best.
+    """
+
+    chosen: dict[str, str]
+    winner: str | None
+    why: str
+    tied: tuple[str, ...]
+    primary: str
+    selected_on: Literal["tune", "test"]
+
+
+def choose(store: Store, records: Sequence[TrialRecord], *, primary: str, recall_target: float) -> Choice:
+    """Choose a setting for every system, then the winner.
+
+    Args:
+        store: where the per-query values stand.
+        records: all trials of the run.
+        primary: measurement that decides, e.g. ``nDCG@10``.
+        recall_target: least ``neighbor_recall`` that will do, where that decides.
+    """
+    usable = [r for r in records if r.outcome == "ok" and r.value(primary) is not None]
+    split: Literal["tune", "test"] = (
+        "tune" if usable and all(r.value(f"tune/{primary}") is not None for r in usable) else "test"
+    )
+    name = primary if split == "test" else f"tune/{primary}"
+    by_system: dict[str, list[TrialRecord]] = {}
+    for record in usable:
+        by_system.setdefault(record.system, []).append(record)
+
+    def good(candidates: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """Those good enough that speed may decide between them."""
+        if primary.startswith("neighbor_recall"):
+            enough = [r for r in candidates if (r.value(name) or 0) >= recall_target]
+            return enough or [max(candidates, key=lambda r: r.value(name) or 0)]
+        tied = _tied(store, candidates, primary, split)
+        return [r for r in candidates if tied[r.trial_id]]
+
+    chosen = {system: max(good(trials), key=_speed) for system, trials in by_system.items()}
+    # A ranker's speed holds the encoding of the query, an index's does not: they compete among their own kind.
+    field = [r for r in chosen.values() if r.kind == "ranker"] or list(chosen.values())
+    if not field:
+        return Choice(chosen={}, winner=None, why="No system finished within the budget.", tied=(), primary=primary,
+                      selected_on=split)  # fmt: skip
+    finalists = good(field)
+    winner = max(finalists, key=_speed)
+    reported = _tied(store, field, primary, "test")
+    if primary.startswith("neighbor_recall"):
+        reached = (winner.value(name) or 0) >= recall_target
+        why = (
+            f"{winner.system} is the fastest of {len(finalists)} systems with {primary} >= {recall_target:g}"
+            if reached
+            else f"no system reaches {primary} {recall_target:g}; {winner.system} comes nearest"
+        )
+    elif len(finalists) == 1:
+        why = f"{winner.system} has the best {primary}, and no other is statistically tied with it"
+    else:
+        others = ", ".join(r.system for r in finalists if r is not winner)
+        why = f"{winner.system} is the fastest of those statistically tied for the best {primary} (with {others})"
+    why += f"; chosen on the {split} queries" + (
+        "." if split == "tune" else ", which flatters it: there are no others."
+    )
+    return Choice(
+        chosen={system: r.trial_id for system, r in chosen.items()},
+        winner=winner.trial_id,
+        why=why,
+        tied=tuple(t for t, is_tied in reported.items() if is_tied),
+        primary=primary,
+        selected_on=split,
+    )
+
+
+def _speed(record: TrialRecord) -> float:
+    return record.value("batch_qps") or 0.0
+
+
+def _tied(store: Store, records: Sequence[TrialRecord], primary: str, split: str) -> dict[str, bool]:
+    values = {r.trial_id: store.per_query(r.trial_id, split)[primary] for r in records}
+    judged = ~np.isnan(np.stack(list(values.values()))).any(axis=0)
+    return tied_with_best({t: v[judged] for t, v in values.items()})

@@ -1,0 +1,167 @@
+"""Measure one loaded system at one search setting: correctness of form, speed in three modes, quality, memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from retrieval_bench import registry
+from retrieval_bench.contract import ContractError, check_hits
+from retrieval_bench.errors import RetrievalBenchError
+from retrieval_bench.measure.clock import batches, concurrent, singles, timed
+from retrieval_bench.measure.machine import code, libraries, machine
+from retrieval_bench.measure.memory import device_bytes, private_bytes, settle
+from retrieval_bench.protocols import Index, Ranker
+from retrieval_bench.records import Store
+from retrieval_bench.runner import measurements as made
+from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, TrialPlan
+from retrieval_bench.runner.score import PerQuery, score
+from retrieval_bench.types import Dataset, Hits, Measurement, Outcome, Queries, TrialRecord
+
+REPORTED = ("test", "tune")  # `tune` chooses the setting, `test` is what is said of it
+_SINGLE_QUERIES = 10_000  # most queries asked one by one
+
+
+class Server:
+    """A system loaded in a clean process, whose memory is therefore what serving needs."""
+
+    def __init__(self, plan: BuildPlan, dataset: Dataset, facts: BuildFacts, folder: Path) -> None:
+        self.plan, self.dataset, self.facts = plan, dataset, facts
+        settle()
+        before = private_bytes()
+        self.system, self.load_seconds = timed(lambda: _load(plan, folder))
+        settle()
+        self.private = private_bytes() - before
+
+    def measure(self, trial: TrialPlan, events: Events) -> None:
+        """Run the trial and write its record. A typed error refuses this setting only; the others go on."""
+        started, start = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
+        values: dict[str, PerQuery] = {}
+        found: list[Measurement] = []
+        outcome: Outcome = "ok"
+        reason = ""
+        try:
+            with events.phase("search"):
+                hits = self._search(trial, found)
+            with events.phase("score"):
+                values = {split: score(self.dataset, split, hits[split], self.plan) for split in hits}
+            found += made.quality(values)
+            found += made.memory(self.facts, self.private, self.load_seconds, self._device_bytes())
+            reason = self._breach(found)
+            outcome = "over_budget" if reason else "ok"
+        except ContractError as error:
+            outcome, reason = "crashed", f"broke the contract: {error}"
+        except RetrievalBenchError as error:
+            outcome, reason = "refused", str(error)
+        with events.phase("write"):
+            record = trial_record(
+                self.plan,
+                trial,
+                self.dataset,
+                outcome=outcome,
+                reason=reason,
+                started=started,
+                seconds=time.perf_counter() - start,
+                found=found,
+                facts=self.facts,
+            )
+            Store(self.plan.out).write(record, values, {s: self.dataset.queries[s].ids for s in values})
+
+    def _search(self, trial: TrialPlan, found: list[Measurement]) -> dict[str, Hits]:
+        call, plan = self._call(trial), self.plan
+        test, documents = self.dataset.queries["test"], len(self.dataset.corpus)
+        hits = {"test": call(test)}  # also the warm-up of the batch path
+        check_hits(hits["test"], len(test), self._k(test), documents)
+        found.append(made.throughput(len(test), batches(lambda: call(test), plan.effort)))
+        ones = [test.take(slice(i, i + 1)) for i in range(min(len(test), _SINGLE_QUERIES))]
+        found += made.latencies(singles(call, ones, plan.effort))
+        for clients in sorted(
+            {1 << p for p in range(plan.threads.bit_length()) if 1 << p <= plan.threads} | {plan.threads}
+        ):
+            found.append(made.concurrency(clients, concurrent(call, ones, clients, plan.effort)))
+        if "tune" in self.dataset.queries:
+            tune = self.dataset.queries["tune"]
+            hits["tune"] = call(tune)
+            check_hits(hits["tune"], len(tune), self._k(tune), documents)
+        return hits
+
+    def _call(self, trial: TrialPlan) -> Callable[[Queries], Hits]:
+        system = self.system
+        k = self._k(self.dataset.queries["test"])
+        if self.plan.card.kind == "ranker":
+            ranker: Ranker = system  # type: ignore[assignment]
+            return lambda queries: ranker.rank(queries, k)
+        index: Index = system  # type: ignore[assignment]
+        params = index.SearchParams.model_validate(trial.search)
+        return lambda queries: index.search(queries, k, params)
+
+    def _k(self, queries: Queries) -> int:
+        """One more than the depth where a query's own document will be taken out."""
+        return min(self.plan.depth + (queries.own_rows is not None), len(self.dataset.corpus))
+
+    def _breach(self, found: list[Measurement]) -> str:
+        budget = self.plan.budget
+        by_name = {m.name: m.value for m in found}
+        if budget.latency_ms is not None:
+            name = made.latency_name(budget.latency_percentile)
+            if by_name[name] > budget.latency_ms:
+                return f"{name} is {by_name[name]:.3g} ms, {budget.latency_ms:g} are allowed (latency_ms)"
+        used = by_name.get("device_bytes", 0)
+        if budget.device_bytes is not None and used > budget.device_bytes:
+            return f"{used:,.0f} bytes on the device, {budget.device_bytes:,} are allowed (device_bytes)"
+        return ""
+
+    def _device_bytes(self) -> int | None:
+        return device_bytes(os.getpid())
+
+
+def _load(plan: BuildPlan, folder: Path) -> Index | Ranker:
+    if plan.card.kind == "index":
+        return registry.indexes.get(plan.card.backend).load(folder)
+    return registry.rankers.get(plan.card.backend).load(folder)
+
+
+def trial_record(
+    plan: BuildPlan,
+    trial: TrialPlan,
+    dataset: Dataset,
+    *,
+    outcome: Outcome,
+    reason: str,
+    started: str,
+    seconds: float,
+    found: list[Measurement] | None = None,
+    facts: BuildFacts | None = None,
+) -> TrialRecord:
+    """The record of a trial, finished or failed (then without measurements)."""
+    return TrialRecord(
+        trial_id=trial.trial_id,
+        build_id=plan.build_id,
+        dataset=dataset.name,
+        dataset_fingerprint=dataset.fingerprint,
+        documents=len(dataset.corpus),
+        dimensions=dataset.corpus.dim,
+        queries=len(dataset.queries["test"]),
+        depth=plan.depth,
+        system=plan.card.name,
+        kind=plan.card.kind,
+        backend=plan.card.backend,
+        card_hash=plan.card.hash,
+        build_params=facts.params if facts else plan.build,
+        search_params=trial.search,
+        seed=plan.seed,
+        budget=plan.budget.model_copy(update={"threads": plan.threads}),
+        outcome=outcome,
+        reason=reason,
+        measurements=tuple(found or ()),
+        memory_parts=facts.memory.parts if facts else {},
+        notes=made.memory_notes(found or ()),
+        started=started,
+        seconds=seconds,
+        code=code(),
+        machine=machine(),
+        libraries=libraries(),
+    )

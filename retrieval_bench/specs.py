@@ -1,0 +1,150 @@
+"""TOML cards to validated objects. An unknown key is an error naming the card, the key and its nearest valid names."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from retrieval_bench.errors import CardError, UnknownNameError, nearest
+from retrieval_bench.files import home
+from retrieval_bench.types import Frozen, Metric, Params
+
+P = TypeVar("P", bound=BaseModel)
+
+
+class DatasetCard(Frozen):
+    """Where a data set comes from and how to read it.
+
+    A local copy is looked for first, under the name ``file``, in ``$RETRIEVAL_BENCH_DATA`` and in the download folder.
+    """
+
+    name: str
+    summary: str
+    reader: str = Field(description="a name of `registry.readers`")
+    licence: str = "unknown"
+    homepage: str = ""
+    metric: Metric | None = Field(None, description="None: the file says, or 'cos' for encoded text")
+    file: str | None = Field(None, description="name of the local file or folder")
+    url: str | None = Field(None, description="where to download the file or archive")
+    sha256: str | None = None
+    md5: str | None = None
+    get: str = Field("", description="one line: how to get it where `url` cannot be reached")
+    splits: dict[Literal["train", "tune", "test"], str] = Field(
+        default_factory=dict, description="our split = the source's name for it; empty: found by the reader"
+    )
+    queries_are_documents: bool = Field(False, description="take each query's own document out of its hits")
+    options: dict[str, Any] = Field(default_factory=dict, description="settings of the reader")
+    path: Path | None = Field(None, exclude=True, description="set when the data set was asked for by path")
+
+
+class SystemCard(Frozen):
+    """A recipe: a backend or ranker, its build parameters, and the search settings to try.
+
+    Each value under ``search`` may be a list; the settings are all combinations, in the order written.
+    """
+
+    name: str
+    summary: str
+    kind: Literal["index", "ranker"]
+    backend: str
+    source: str = Field("", description="paper or library that the method comes from")
+    default: bool = Field(False, description="part of a run that names no system")
+    build: dict[str, Any] = Field(default_factory=dict)
+    search: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def hash(self) -> str:
+        """Content hash: two runs of cards with one hash asked for the same thing."""
+        text = json.dumps(self.model_dump(exclude={"summary", "source", "default"}), sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def settings(self) -> list[dict[str, Any]]:
+        """All combinations of the search values; one empty setting when there are none."""
+        values = [v if isinstance(v, list) else [v] for v in self.search.values()]
+        return [dict(zip(self.search, combination, strict=True)) for combination in itertools.product(*values)]
+
+
+def validated(model: type[P], data: Mapping[str, Any], *, where: str) -> P:
+    """Make a model from plain data; ``where`` names the card in an error.
+
+    Raises:
+        CardError: every unknown key (with the nearest valid names) and every bad value, on one line.
+    """
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                problems.append(f"unknown key {key!r}, {nearest(key, model.model_fields)}")
+            else:
+                problems.append(f"key {key!r}: {problem['msg']} (got {problem['input']!r:.60})")
+        raise CardError(f"{where}: " + "; ".join(problems)) from error
+
+
+def params(model: type[Params], data: Mapping[str, Any], *, where: str) -> Params:
+    """Parameters of a backend from a card's or a caller's plain values (see ``validated``)."""
+    return validated(model, data, where=where)
+
+
+def card_folders(kind: Literal["datasets", "indexes"]) -> list[Path]:
+    """Where cards are looked for: the package's own (inside the wheel or beside it in a checkout), then the user's."""
+    package = Path(__file__).parent
+    shipped = package / "cards" / kind
+    own = shipped if shipped.is_dir() else package.parent / kind
+    return [folder for folder in (own, home() / "cards" / kind) if folder.is_dir()]
+
+
+def _read(path: Path, model: type[P]) -> P:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CardError(f"{path}: not valid TOML: {error}") from error
+    except OSError as error:
+        raise CardError(f"{path}: cannot be read: {error.strerror}") from error
+    return validated(model, data, where=str(path))
+
+
+def _cards(kind: Literal["datasets", "indexes"], model: type[P]) -> dict[str, P]:
+    cards: dict[str, P] = {}
+    for folder in card_folders(kind):
+        for path in sorted(folder.glob("*.toml")):
+            card = _read(path, model)
+            cards[str(card.name)] = card  # type: ignore[attr-defined]
+    return cards
+
+
+def dataset_cards() -> dict[str, DatasetCard]:
+    """All dataset cards by name; a user's card replaces a shipped one of the same name."""
+    return _cards("datasets", DatasetCard)
+
+
+def system_cards(kind: Literal["index", "ranker"] | None = None) -> dict[str, SystemCard]:
+    """All index and ranker cards by name, or those of one kind."""
+    return {n: c for n, c in _cards("indexes", SystemCard).items() if kind in (None, c.kind)}
+
+
+def system_card(name: str, kind: Literal["index", "ranker"] | None = None) -> SystemCard:
+    """The card of this name, or read from this path when it ends in ``.toml``.
+
+    Raises:
+        UnknownNameError: with the nearest names.
+        CardError: the card is not valid, or is of the other kind.
+    """
+    if name.endswith(".toml"):
+        card = _read(Path(name), SystemCard)
+        if kind not in (None, card.kind):
+            raise CardError(f"{name}: is a card of kind {card.kind!r}, a card of kind {kind!r} was asked for")
+        return card
+    cards = system_cards(kind)
+    if name not in cards:
+        raise UnknownNameError(kind or "system", name, cards)
+    return cards[name]

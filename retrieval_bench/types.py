@@ -1,0 +1,323 @@
+"""The values that flow through the suite: frozen, keyword-only, with shapes and units.
+
+Constructors check structure (shapes, dtypes, lengths). Checks that read every value (NaN, duplicate
+ids) live in ``checks`` and run once, where data enters, so that child processes need not repeat them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from retrieval_bench.errors import DataError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+Metric = Literal["ip", "l2", "cos"]
+"""``ip``: inner product. ``l2``: Euclidean. ``cos``: rows are normalised once, where data enters, then ``ip``."""
+Split = Literal["train", "tune", "test"]
+Outcome = Literal["ok", "over_budget", "crashed", "timed_out", "refused"]
+
+
+class RowIds(Sequence[str]):
+    """Ids of a collection that has none of its own: row ``i`` is called ``str(i)``; takes no memory."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+
+    def __len__(self) -> int:
+        return self._n
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        chosen = range(self._n)[index]
+        return str(chosen) if isinstance(chosen, int) else [str(i) for i in chosen]
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, range(self._n))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RowIds) and other._n == self._n
+
+    def __hash__(self) -> int:
+        return hash(("RowIds", self._n))
+
+
+def _check_columns(what: str, ids: Sequence[str], texts: Sequence[str] | None, vectors: FloatArray | None) -> None:
+    if texts is not None and len(texts) != len(ids):
+        raise DataError(f"{what}: {len(ids)} ids but {len(texts)} texts")
+    if vectors is not None:
+        if vectors.ndim != 2 or vectors.dtype != np.float32:
+            raise DataError(
+                f"{what}: vectors must be a float32 array of shape (n, d), not {vectors.dtype} {vectors.shape}"
+            )
+        if len(vectors) != len(ids):
+            raise DataError(f"{what}: {len(ids)} ids but {len(vectors)} vectors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """What is searched.
+
+    Attributes:
+        ids: n external ids.
+        texts: n texts, or None for a collection of vectors only.
+        vectors: (n, d) float32, possibly memory-mapped, or None before encoding.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str] | None = None
+    vectors: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        _check_columns("corpus", self.ids, self.texts, self.vectors)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions d; 0 when there are no vectors."""
+        return 0 if self.vectors is None else int(self.vectors.shape[1])
+
+    def require_vectors(self) -> FloatArray:
+        """The vectors; raises DataError when the corpus was not encoded."""
+        if self.vectors is None:
+            raise DataError("this corpus has no vectors: encode its texts first (--encoder)")
+        return self.vectors
+
+    def require_texts(self) -> Sequence[str]:
+        """The texts; raises DataError when the corpus has vectors only."""
+        if self.texts is None:
+            raise DataError("this corpus has no texts: text rankers cannot run on it, use --index")
+        return self.texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queries:
+    """What is asked, in one split.
+
+    Attributes:
+        ids: m external ids.
+        texts: m texts or None.
+        vectors: (m, d) float32 or None.
+        split: which split these queries belong to.
+        own_rows: (m,) int64 corpus row that *is* the query (sets such as ArguAna), -1 where there is none.
+            That document is taken out of a query's hits before they are judged.
+    """
+
+    ids: Sequence[str]
+    texts: Sequence[str] | None = None
+    vectors: FloatArray | None = None
+    split: str = "test"
+    own_rows: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        _check_columns("queries", self.ids, self.texts, self.vectors)
+        if self.own_rows is not None and self.own_rows.shape != (len(self.ids),):
+            raise DataError(f"queries: own_rows has shape {self.own_rows.shape}, not ({len(self.ids)},)")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def require_vectors(self) -> FloatArray:
+        """The vectors; raises DataError when the queries were not encoded."""
+        if self.vectors is None:
+            raise DataError("these queries have no vectors: encode their texts first")
+        return self.vectors
+
+    def require_texts(self) -> Sequence[str]:
+        """The texts; raises DataError when the queries have vectors only."""
+        if self.texts is None:
+            raise DataError("these queries have no texts: a text ranker cannot answer them")
+        return self.texts
+
+    def take(self, rows: slice | IntArray) -> Queries:
+        """The queries of these rows, as views where ``rows`` is a slice."""
+        indices = range(len(self.ids))[rows] if isinstance(rows, slice) else [int(i) for i in rows]
+        return Queries(
+            ids=[self.ids[i] for i in indices],
+            texts=None if self.texts is None else [self.texts[i] for i in indices],
+            vectors=None if self.vectors is None else self.vectors[rows],
+            split=self.split,
+            own_rows=None if self.own_rows is None else self.own_rows[rows],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Qrels:
+    """Judgments of one split, aligned with its Queries, in compressed rows.
+
+    Judgments of query i are ``rows[offsets[i]:offsets[i+1]]`` with ``grades[...]``; rows are unique per query.
+
+    Attributes:
+        offsets: (m + 1,) int64.
+        rows: (j,) int64 corpus rows; those from n on are judged documents that the corpus of n lacks, never found.
+        grades: (j,) int64 relevance; > 0 is relevant, <= 0 is judged and not relevant.
+    """
+
+    offsets: IntArray
+    rows: IntArray
+    grades: IntArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hits:
+    """Answers to m queries, best first.
+
+    Attributes:
+        rows: (m, k) int64 corpus rows; -1 pads a short answer, always at its end.
+        scores: (m, k) float32, higher is better (for l2: minus the squared distance); -inf where padded.
+            Equal scores stand in ascending order of row.
+    """
+
+    rows: IntArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        if self.rows.ndim != 2 or self.rows.shape != self.scores.shape:
+            raise DataError(f"hits: rows {self.rows.shape} and scores {self.scores.shape} must be one (m, k)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A corpus, its queries by split, and what is known about the right answers.
+
+    Attributes:
+        name: name of the card, or of the file.
+        fingerprint: content hash of all below (hex).
+        metric: how vectors compare. After preparation only ``ip`` or ``l2`` (see Metric).
+        queries: by split; at least ``test``.
+        qrels: by split; a split without judgments is absent. Aligned with ``queries[split]``.
+        neighbors: by split, exact neighbors that came with the data (e.g. in the HDF5 file); may be absent.
+        meta: facts for the report (licence, source, how it was made).
+    """
+
+    name: str
+    fingerprint: str
+    corpus: Corpus
+    queries: Mapping[str, Queries]
+    metric: Metric
+    qrels: Mapping[str, Qrels] = field(default_factory=dict)
+    neighbors: Mapping[str, Hits] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+class Frozen(BaseModel):
+    """Base of all validated records: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Params(Frozen):
+    """Base of build and search parameters of a backend.
+
+    Fields carry their range (``Field(ge=, le=)``) and a ``description``; cards, the tuner and the docs
+    all read them from here. A field that is None is chosen by the backend from the data and the budget.
+    """
+
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Budget(Frozen):
+    """What every system of a comparison may use. None means unlimited.
+
+    Memory counts all that is needed to answer a query: codes, ids, graphs, codebooks, projections and
+    original vectors kept for re-ranking.
+    """
+
+    bytes_per_vector: Positive | None = Field(default=None, description="analytic index bytes / n")
+    index_bytes: Count | None = Field(default=None, description="analytic index bytes in all")
+    peak_bytes: Count | None = Field(default=None, description="private host memory of the trial's process at any time")
+    device_bytes: Count | None = Field(default=None, description="peak memory on the GPU")
+    build_seconds: Positive | None = Field(default=None, description="wall time of the build")
+    latency_ms: Positive | None = Field(default=None, description="single-query latency at latency_percentile")
+    latency_percentile: float = Field(default=95.0, gt=0, lt=100)
+    scorer_calls: Count | None = Field(default=None, description="scorer calls per query")
+    tuning_trials: Count | None = Field(default=None, description="search settings tried per system")
+    threads: Count | None = Field(default=None, description="threads of the engine; None is one per core")
+
+
+class MemoryReport(Frozen):
+    """Analytic bytes of an index by part, e.g. ``{"codes": 409600, "centroids": 65536}``."""
+
+    parts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Bytes in all."""
+        return sum(self.parts.values())
+
+
+class Measurement(Frozen):
+    """One measured quantity with its uncertainty.
+
+    ``value`` is the ``statistic`` (median of repeats, mean over queries, a percentile, or an exact count);
+    ``low``..``high`` is its 95 % interval and ``spread`` the interquartile range of the samples; ``n`` counts
+    them. ``samples`` holds the repeats; per-query values stand in the trial's Parquet file instead.
+    """
+
+    name: str
+    unit: str
+    direction: Literal["higher", "lower", "neither"]
+    statistic: Literal["median", "mean", "percentile", "exact"]
+    value: float
+    low: float
+    high: float
+    spread: float = 0.0
+    n: int = 1
+    samples: tuple[float, ...] = ()
+
+
+class TrialRecord(Frozen):
+    """Everything about one trial: one built system at one search setting. Immutable once written."""
+
+    schema_version: Literal[1] = 1
+    trial_id: str
+    build_id: str
+    dataset: str
+    dataset_fingerprint: str
+    documents: int
+    dimensions: int
+    queries: int
+    depth: int = Field(description="k of the timed searches")
+    system: str = Field(description="name of the card")
+    kind: Literal["index", "ranker"]
+    backend: str
+    card_hash: str
+    build_params: dict[str, Any]
+    search_params: dict[str, Any]
+    seed: int
+    budget: Budget
+    outcome: Outcome
+    reason: str = ""
+    measurements: tuple[Measurement, ...] = ()
+    memory_parts: dict[str, int] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    started: str
+    seconds: float = Field(description="wall time of the trial, its share of the build not counted")
+    code: dict[str, str]
+    machine: dict[str, str]
+    libraries: dict[str, str]
+
+    def measurement(self, name: str) -> Measurement | None:
+        """The measurement of this full name, or None."""
+        return next((m for m in self.measurements if m.name == name), None)
+
+    def value(self, name: str) -> float | None:
+        """The value of the measurement of this full name, or None."""
+        found = self.measurement(name)
+        return None if found is None else found.value

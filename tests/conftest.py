@@ -1,0 +1,25 @@
+"""Fixtures for all tests: nothing is written outside the test's own folder, and no model hub is asked."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real collections, or a skip that says why."""
+    folder = os.environ.get("RETRIEVAL_BENCH_DATA")
+    if not folder:
+        pytest.skip("RETRIEVAL_BENCH_DATA is not set: no real collections here")
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def home_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder of the suite for each test."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("RETRIEVAL_BENCH_HOME", str(folder))
+    return folder

@@ -1,0 +1,93 @@
+"""Backends that go wrong in one way each, chosen by a build or search parameter; otherwise exact search."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from retrieval_bench.errors import BudgetError, UsageError
+from retrieval_bench.hits import make_hits
+from retrieval_bench.registry import indexes
+from retrieval_bench.types import Budget, Corpus, Hits, MemoryReport, Metric, Params, Queries
+
+
+class Build(Params):
+    wrong: Literal["no", "crash", "raise", "sleep", "eat", "refuse", "exit"] = "no"
+
+
+class Search(Params):
+    wrong: Literal["no", "crash", "kill", "unsorted", "refuse", "slow", "sleep"] = "no"
+    setting: int = 0
+
+
+@indexes.register("misbehaving")
+class Misbehaving:
+    name: ClassVar[str] = "misbehaving"
+    BuildParams: ClassVar[type[Params]] = Build
+    SearchParams: ClassVar[type[Params]] = Search
+    metrics: ClassVar[frozenset[str]] = frozenset({"ip", "l2"})
+    params: Params
+
+    def build(
+        self,
+        corpus: Corpus,
+        params: Any,
+        budget: Budget,
+        *,
+        metric: Metric,
+        queries: Queries | None = None,
+        seed: int = 0,
+    ) -> None:
+        with Path(os.environ["BUILD_LOG"]).open("a") as log:
+            log.write("build\n")
+        if params.wrong == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if params.wrong == "raise":
+            raise RuntimeError("the engine broke")
+        if params.wrong == "exit":
+            os._exit(3)
+        if params.wrong == "sleep":
+            time.sleep(60)
+        if params.wrong == "eat":
+            eaten = [np.ones(1 << 21) for _ in range(400)]  # 16 MiB each
+            time.sleep(len(eaten))
+        if params.wrong == "refuse":
+            raise BudgetError("needs at least 7 bytes per vector")
+        self.params, self._vectors = params, np.array(corpus.require_vectors())
+
+    def search(self, queries: Queries, k: int, params: Any) -> Hits:
+        if len(queries) > 1:
+            with Path(os.environ["BUILD_LOG"]).open("a") as log:
+                log.write(f"search {params.setting}\n")
+        if params.wrong == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if params.wrong == "kill":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        if params.wrong == "refuse":
+            raise UsageError("this setting cannot be")
+        if params.wrong == "slow":
+            time.sleep(0.02)
+        if params.wrong == "sleep":
+            time.sleep(60)
+        scores = (queries.require_vectors() @ self._vectors.T).astype(np.float32)
+        rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        if params.wrong == "unsorted":
+            return Hits(rows=rows[:, ::-1].copy(), scores=np.take_along_axis(scores, rows, 1)[:, ::-1].copy())
+        return make_hits(rows, np.take_along_axis(scores, rows, axis=1))
+
+    def memory(self) -> MemoryReport:
+        return MemoryReport(parts={"codes": self._vectors.nbytes})
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "vectors.npy", self._vectors)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        loaded = cls()
+        loaded._vectors = np.load(folder / "vectors.npy", allow_pickle=False)
+        loaded.params = Build()
+        return loaded

@@ -1,0 +1,205 @@
+"""From a name to a checked data set: names, limits, fingerprints, own documents, real collections."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_files import DOCUMENTS, QRELS, QUERIES, gaussian, write_beir, write_bin
+
+from retrieval_bench.datasets import exact_neighbors, load_dataset
+from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
+from retrieval_bench.registry import readers
+from retrieval_bench.specs import DatasetCard
+from retrieval_bench.types import Corpus, Dataset, FloatArray, Queries, RowIds
+
+
+@pytest.mark.parametrize(
+    ("name", "documents", "queries"),
+    [
+        ("cacm", 3_204, {"test": 52}),
+        ("npl", 11_426, {"test": 93}),
+        ("scifact", 5_183, {"test": 300, "train": 809, "tune": 809}),
+    ],
+)
+def test_real_collections(data_folder: Path, name: str, documents: int, queries: dict[str, int]) -> None:
+    data = load_dataset(str(data_folder / name))
+    assert len(data.corpus) == documents
+    assert {split: len(part) for split, part in data.queries.items()} == queries
+    assert all(part.own_rows is None for part in data.queries.values())  # equal ids alone make no own document
+    assert all(len(qrels) == queries[split] for split, qrels in data.qrels.items())
+
+
+def test_judgments_that_a_real_collection_lacks_documents_for(data_folder: Path) -> None:
+    data = load_dataset(str(data_folder / "cacm"))
+    assert len(data.qrels["test"].rows) == 796
+    assert (data.qrels["test"].rows >= len(data.corpus)).sum() == 55
+    assert data.meta["judgments"].startswith("55 of 796 test judgments")
+
+
+def test_names_that_are_nothing(home_folder: Path, tmp_path: Path) -> None:
+    cards = home_folder / "cards" / "datasets"
+    cards.mkdir(parents=True)
+    (cards / "birds.toml").write_text(
+        'name = "birds"\nsummary = "x"\nreader = "beir"\nfile = "birds"\nget = "ask Ann"\n'
+    )
+    with pytest.raises(UnknownNameError, match="unknown dataset 'brids'; did you mean 'birds'"):
+        load_dataset("brids")
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        load_dataset(str(tmp_path / "absent"))
+    with pytest.raises(DataError, match="there is no such file or folder"):
+        load_dataset("absent.hdf5")
+    with pytest.raises(
+        UnavailableError, match=r"birds: is not on this machine; get it yourself \(ask Ann\) and put it"
+    ):
+        load_dataset("birds")
+
+
+def test_a_card_finds_its_local_copy(home_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cards = home_folder / "cards" / "datasets"
+    cards.mkdir(parents=True)
+    (cards / "birds.toml").write_text(
+        'name = "our-birds"\nsummary = "x"\nlicence = "CC0"\nreader = "beir"\nfile = "birds"\nmetric = "ip"\n'
+    )
+    write_beir(home_folder / "downloads" / "birds")
+    data = load_dataset("our-birds")
+    assert (data.name, data.metric, data.meta["licence"]) == ("our-birds", "ip", "CC0")
+    write_beir(tmp_path / "birds", documents=[*DOCUMENTS, {"_id": "d4", "text": "more"}])
+    monkeypatch.setenv("RETRIEVAL_BENCH_DATA", str(tmp_path))
+    assert len(load_dataset("our-birds").corpus) == 4
+
+
+@pytest.mark.parametrize("content", [None, "a.doc"])
+def test_paths_that_cannot_be_read_list_what_can(tmp_path: Path, content: str | None) -> None:
+    if content:
+        (tmp_path / content).write_text("x")
+    with pytest.raises(DataError, match=r"accepted: a BEIR folder .*\.hdf5.*\.parquet"):
+        load_dataset(str(tmp_path / content if content else tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_files_without_permission(tmp_path: Path) -> None:
+    folder = write_beir(tmp_path / "closed")
+    (folder / "corpus.jsonl").chmod(0)
+    with pytest.raises(DataError, match=r"corpus\.jsonl: cannot be read \(Permission denied\)"):
+        load_dataset(str(folder))
+    folder.chmod(0)
+    with pytest.raises(DataError, match=r"closed.*: cannot be read \(Permission denied\)"):
+        load_dataset(str(folder))
+    folder.chmod(0o755)
+
+
+def test_operating_system_errors_name_the_file(tmp_path: Path) -> None:
+    folder = write_beir(tmp_path / "loop")
+    (folder / "qrels" / "test.tsv").unlink()
+    (folder / "qrels" / "test.tsv").mkdir()
+    with pytest.raises(DataError, match=r"test\.tsv: cannot be read \(Is a directory\)"):
+        load_dataset(str(folder))
+
+
+def test_limit_of_queries_cuts_judgments_and_neighbors_along(tmp_path: Path) -> None:
+    data = load_dataset(str(write_beir(tmp_path / "a")), queries=1)
+    assert data.queries["test"].ids == ["q1"]
+    assert data.qrels["test"].offsets.tolist() == [0, 2]
+    assert data.qrels["test"].rows.tolist() == [0, 2]
+    assert data.qrels["test"].grades.tolist() == [2, 0]
+    corpus, asked = gaussian(50, 4), gaussian(9, 4, seed=1)
+    neighbors = exact_neighbors(corpus, asked, 3, "l2").rows
+    np.savez(tmp_path / "v.npz", corpus=corpus, queries=asked, neighbors=neighbors)
+    vectors = load_dataset(str(tmp_path / "v.npz"), queries=4)
+    assert np.array_equal(vectors.neighbors["test"].rows, neighbors[:4])
+    assert len(vectors.queries["test"]) == 4
+
+
+def test_limit_of_rows_is_for_vectors_without_judgments(tmp_path: Path) -> None:
+    corpus, asked = gaussian(50, 4), gaussian(9, 4, seed=1)
+    neighbors = exact_neighbors(corpus, asked, 3, "l2").rows
+    np.savez(tmp_path / "v.npz", corpus=corpus, queries=asked, neighbors=neighbors)
+    data = load_dataset(str(tmp_path / "v.npz"), rows=20)
+    assert np.array_equal(data.corpus.require_vectors(), corpus[:20])
+    assert not data.neighbors
+    assert load_dataset(str(tmp_path / "v.npz"), rows=50).neighbors
+    with pytest.raises(UsageError, match="rows = 2 would leave judged documents out"):
+        load_dataset(str(write_beir(tmp_path / "a")), rows=2)
+    with pytest.raises(UsageError, match="rows = 0: at least 1"):
+        load_dataset(str(tmp_path / "v.npz"), rows=0)
+    with pytest.raises(UsageError, match="queries = 0: at least 1"):
+        load_dataset(str(tmp_path / "v.npz"), queries=0)
+
+
+def test_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
+    first = load_dataset(str(write_beir(tmp_path / "a"))).fingerprint
+    assert load_dataset(str(write_beir(tmp_path / "b"))).fingerprint == first
+    assert len(first) == 32
+    changed = [
+        {"documents": [{**DOCUMENTS[0], "text": "Birds that dancE."}, *DOCUMENTS[1:]]},
+        {"documents": [{**DOCUMENTS[0], "_id": "d01"}, *DOCUMENTS[1:]], "qrels": {"test": [("q1", "d01", 2)]}},
+        {"queries": [{**QUERIES[0], "text": "x"}, *QUERIES[1:]]},
+        {"qrels": {**QRELS, "train": [("q3", "d3", 2)]}},
+        {"qrels": {"test": QRELS["test"]}},
+    ]
+    prints = [load_dataset(str(write_beir(tmp_path / str(i), **c))).fingerprint for i, c in enumerate(changed)]  # type: ignore[arg-type]
+    assert len({first, *prints}) == len(changed) + 1
+
+
+def test_fingerprint_of_vectors(tmp_path: Path) -> None:
+    corpus, asked = gaussian(50, 4), gaussian(9, 4, seed=1)
+    prints = set()
+    for i, change in enumerate((0.0, 1e-3)):
+        corpus[49, 3] += change
+        write_bin(tmp_path / f"base{i}.fbin", corpus)
+        np.savez(tmp_path / f"{i}.npz", corpus=corpus, queries=asked)
+        prints.add(load_dataset(str(tmp_path / f"{i}.npz")).fingerprint)
+    assert len(prints) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [(gaussian(3, 5), "vectors have 5 dimensions, 4 are needed"), (None, "must both have vectors, or neither")],
+)
+def test_readers_of_others_are_checked_too(
+    home_folder: Path, monkeypatch: pytest.MonkeyPatch, asked: FloatArray | None, message: str
+) -> None:
+    def read(card: DatasetCard, path: Path | None) -> Dataset:
+        corpus = Corpus(ids=RowIds(9), vectors=gaussian(9, 4))
+        queries = {"test": Queries(ids=RowIds(3), vectors=asked)}
+        return Dataset(name=card.name, fingerprint="", corpus=corpus, queries=queries, metric="l2")
+
+    monkeypatch.setitem(readers._found, "theirs", read)
+    cards = home_folder / "cards" / "datasets"
+    cards.mkdir(parents=True)
+    (cards / "theirs.toml").write_text('name = "theirs"\nsummary = "x"\nreader = "theirs"\n')
+    with pytest.raises(DataError, match=message):
+        load_dataset("theirs")
+
+
+def test_own_documents_are_told_by_id_and_text(tmp_path: Path) -> None:
+    documents = [
+        {"_id": "1", "title": "On owls", "text": "Owls  fly\nat night, and see well."},
+        {"_id": "2", "text": "Something else."},
+        {"_id": "3", "text": "A third."},
+    ]
+    queries = [{"_id": "1", "text": "owls fly at night"}, {"_id": "2", "text": "what else"}]
+    qrels = {"test": [("1", "3", 1), ("2", "3", 1)]}
+    folder = write_beir(tmp_path / "numbers", documents=documents, queries=queries, qrels=qrels)
+    assert load_dataset(str(folder)).queries["test"].own_rows is None
+    queries[0]["text"] = "Owls fly at night"
+    folder = write_beir(tmp_path / "arguana", documents=documents, queries=queries, qrels=qrels)
+    own = load_dataset(str(folder)).queries["test"].own_rows
+    assert own is not None
+    assert own.tolist() == [0, -1]
+
+
+def test_own_documents_that_a_card_declares(home_folder: Path) -> None:
+    cards = home_folder / "cards" / "datasets"
+    cards.mkdir(parents=True)
+    (cards / "quora.toml").write_text(
+        'name = "quora"\nsummary = "x"\nreader = "beir"\nfile = "quora"\nqueries_are_documents = true\n'
+    )
+    queries = [{"_id": "d2", "text": "rewritten"}, {"_id": "q2", "text": "x"}]
+    write_beir(home_folder / "downloads" / "quora", queries=queries, qrels={"test": [("d2", "d1", 1), ("q2", "d1", 1)]})
+    own = load_dataset("quora").queries["test"].own_rows
+    assert own is not None
+    assert own.tolist() == [1, -1]

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.records import Store
+from retrieval_bench.runner.measurements import exact, quality
+from retrieval_bench.runner.select import choose
+from retrieval_bench.types import Budget, Measurement, TrialRecord
+
+Values = npt.NDArray[np.float64]
+
+
+def add(
+    store: Store, system: str, setting: int, qps: float, *, metric: str, test: Values, tune: Values | None = None,
+    kind: str = "index", outcome: str = "ok",
+) -> TrialRecord:  # fmt: skip
+    values = {"test": {metric: test}} | ({"tune": {metric: tune}} if tune is not None else {})
+    found: list[Measurement] = [*quality(values), exact("batch_qps", "1/s", qps, direction="higher")]
+    record = TrialRecord.model_validate(
+        dict(  # noqa: C408 - reads better than twenty quoted keys
+            trial_id=f"{system}-{setting}", build_id=system, dataset="d", dataset_fingerprint="f", documents=10,
+            dimensions=2,
+            queries=len(test), depth=10, system=system, kind=kind, backend=system, card_hash="", build_params={},
+            search_params={"s": setting}, seed=0, budget=Budget(), outcome=outcome, measurements=found,
+            started="2026-01-01", seconds=1, code={}, machine={}, libraries={},
+        )
+    )  # fmt: skip
+    store.write(record, values, {s: [str(i) for i in range(len(v[metric]))] for s, v in values.items()})
+    return record
+
+
+def noisy(mean: float, seed: int = 0) -> Values:
+    return np.clip(mean + np.random.default_rng(seed).normal(0, 0.02, 400), 0, 1)
+
+
+def test_with_neighbors_the_fastest_that_reaches_the_recall_wins(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "neighbor_recall@10"
+    records = [
+        add(store, "flat", 0, 10, metric=m, test=noisy(1.0), tune=noisy(1.0)),
+        add(store, "ivf", 1, 900, metric=m, test=noisy(0.9), tune=noisy(0.9)),
+        add(store, "ivf", 2, 300, metric=m, test=noisy(0.97), tune=noisy(0.97)),
+        add(store, "hnsw", 1, 200, metric=m, test=noisy(0.98), tune=noisy(0.98)),
+    ]
+    choice = choose(store, records, primary=m, recall_target=0.95)
+    assert choice.chosen == {"flat": "flat-0", "ivf": "ivf-2", "hnsw": "hnsw-1"}
+    assert choice.winner == "ivf-2"
+    assert choice.selected_on == "tune"
+    unreachable = choose(store, records[1:2], primary=m, recall_target=0.95)
+    assert unreachable.winner == "ivf-1"
+    assert "no system reaches" in unreachable.why
+
+
+def test_the_setting_is_chosen_on_tuning_queries_not_on_those_reported(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "neighbor_recall@10"
+    records = [
+        add(store, "ivf", 1, 900, metric=m, test=noisy(0.97), tune=noisy(0.90)),
+        add(store, "ivf", 2, 300, metric=m, test=noisy(0.90), tune=noisy(0.97)),
+    ]
+    assert choose(store, records, primary=m, recall_target=0.95).winner == "ivf-2"
+
+
+def test_with_judgments_the_fastest_of_those_tied_for_the_best_wins(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "nDCG@10"
+    good = noisy(0.5)
+    records = [
+        add(store, "bm25", 0, 1000, metric=m, test=noisy(0.4, 1), tune=noisy(0.4, 1), kind="ranker"),
+        add(store, "dense", 0, 50, metric=m, test=good, tune=good, kind="ranker"),
+        add(store, "hybrid", 0, 80, metric=m, test=good - 1e-6 * noisy(0.5, 2), tune=good + 1e-9, kind="ranker"),
+        add(store, "flat", 0, 9000, metric=m, test=good, tune=good),
+    ]
+    choice = choose(store, records, primary=m, recall_target=0.95)
+    assert choice.winner == "hybrid-0"  # an index leaves out the encoding of the query, so it does not compete
+    assert set(choice.tied) >= {"dense-0"}
+    assert "bm25-0" not in choice.tied
+
+
+def test_without_tuning_queries_it_says_that_the_choice_flatters(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "nDCG@10"
+    record = add(store, "bm25", 0, 10, metric=m, test=noisy(0.4), kind="ranker")
+    choice = choose(store, [record], primary=m, recall_target=0.95)
+    assert choice.selected_on == "test"
+    assert "flatters" in choice.why
+
+
+def test_systems_that_failed_are_not_chosen(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "nDCG@10"
+    record = add(store, "bm25", 0, 10, metric=m, test=noisy(0.4), outcome="over_budget")
+    choice = choose(store, [record], primary=m, recall_target=0.95)
+    assert choice.winner is None
+    assert choice.chosen == {}
