@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-from retrieval_bench.types import Budget, Corpus, FloatArray, Hits, MemoryReport, Metric, Params, Queries
+from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, MemoryReport, Metric, Params, Queries
 
 
 class Index(Protocol):
@@ -73,8 +73,18 @@ class Ranker(Protocol):
     def params(self) -> Params:
         """The build parameters as used; known after build or load."""
 
-    def build(self, corpus: Corpus, params: Any, budget: Budget, *, seed: int = 0) -> None:
-        """Index ``corpus.texts`` (and ``corpus.vectors`` where the ranker uses them and they are there)."""
+    def build(
+        self, corpus: Corpus, params: Any, budget: Budget, *, examples: Examples | None = None, seed: int = 0
+    ) -> None:
+        """Index ``corpus.texts`` (and ``corpus.vectors`` where the ranker uses them and they are there).
+
+        Args:
+            corpus: its texts are ranked.
+            params: an instance of BuildParams.
+            budget: limits that choose the automatic parameters.
+            examples: for rankers that learn; a ranker that needs them raises DataError when there are none.
+            seed: of every random choice.
+        """
 
     def rank(self, queries: Queries, k: int) -> Hits:
         """The k best documents for each of ``queries.texts``, as Hits; encoding the query is part of it."""

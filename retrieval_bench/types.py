@@ -173,6 +173,19 @@ class Qrels:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Examples:
+    """What a method may learn from: questions that are never those reported, and judgments of them where there are any.
+
+    Attributes:
+        queries: of the split ``train``, or ``tune`` where there is no other.
+        qrels: aligned with the queries, or None.
+    """
+
+    queries: Queries
+    qrels: Qrels | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hits:
     """Answers to m queries, best first.
 
@@ -247,7 +260,9 @@ class Budget(Frozen):
     latency_ms: Positive | None = Field(default=None, description="single-query latency at latency_percentile")
     latency_percentile: float = Field(default=95.0, gt=0, lt=100)
     scorer_calls: Count | None = Field(default=None, description="scorer calls per query")
-    tuning_trials: Count | None = Field(default=None, description="search settings tried per system")
+    build_scorer_calls: Count | None = Field(default=None, description="scorer calls of the build")
+    tuning_trials: Count | None = Field(default=None, description="settings tried per system")
+    tuning_seconds: Positive | None = Field(default=None, description="wall time of trying settings, per system")
     threads: Count | None = Field(default=None, description="threads of the engine; None is one per core")
 
 

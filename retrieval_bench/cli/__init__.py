@@ -1,5 +1,6 @@
 """The command ``retrieval-bench``."""
 
-from retrieval_bench.cli.commands import app, main
+from retrieval_bench.cli import commands as commands
+from retrieval_bench.cli._app import app, main
 
 __all__ = ["app", "main"]

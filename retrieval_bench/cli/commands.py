@@ -1,50 +1,18 @@
-"""The command line: thin over the Python surface. Exit codes: 0, 1 failure, 2 usage, 130 interrupted."""
+"""The commands of a run: make it, look at it, use what it built. Thin over the Python surface."""
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from retrieval_bench.errors import RetrievalBenchError, UsageError
-
-app = typer.Typer(
-    name="retrieval-bench",
-    help="Which index and ranker to deploy: retrieval systems compared on your data under one budget.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-)
-# A pipe or a log has no width of its own: there the tables get room for all their columns.
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 180)
-problems = Console(stderr=True)
-
-Out = Annotated[
-    Path | None, typer.Option("--out", help="Folder of the run (default: results/DATASET in the home folder).")
-]
-
-
-def main() -> None:
-    """Run the command line; a typed error is one line on standard error."""
-    try:
-        app(standalone_mode=True)
-    except UsageError as error:
-        problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except RetrievalBenchError as error:
-        problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        problems.print("interrupted; the same command goes on where this one stopped", style="yellow")
-        sys.exit(130)
+from retrieval_bench.cli._app import Out, app, console, problems, run_folder
+from retrieval_bench.errors import UsageError
 
 
 @app.command(
@@ -129,7 +97,7 @@ def report(
     from retrieval_bench.records import Store
     from retrieval_bench.report import table, write_html
 
-    folder = _run_folder(dataset, out)
+    folder = run_folder(dataset, out)
     store = Store(folder)
     summary = store.summary()
     records = store.records(summary.trials)
@@ -157,7 +125,7 @@ def results(
     from retrieval_bench.records import Store, trial_row
     from retrieval_bench.records import sql as ask
 
-    folder = _run_folder(dataset, out)
+    folder = run_folder(dataset, out)
     if winner:
         recommended = Store(folder).summary().winner
         if recommended is None:
@@ -263,18 +231,3 @@ def doctor() -> None:
 
     for line in findings():
         console.print(line, highlight=False, soft_wrap=True)
-
-
-def _run_folder(dataset: str | None, out: Path | None) -> Path:
-    from retrieval_bench.files import home
-
-    if out is not None:
-        return out
-    runs = sorted(
-        (p.parent for p in (home() / "results").glob("*/run.json")), key=lambda f: (f / "run.json").stat().st_mtime
-    )
-    if dataset is not None:
-        return home() / "results" / dataset.replace("/", "-")
-    if not runs:
-        raise UsageError("there is no run yet; make one with `retrieval-bench run pystdlib`")
-    return runs[-1]

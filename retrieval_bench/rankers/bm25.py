@@ -22,7 +22,7 @@ from retrieval_bench.hits import make_hits
 from retrieval_bench.rankers._analysis import Stemming, StopWords, term_maker, words
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.registry import rankers
-from retrieval_bench.types import Budget, Corpus, FloatArray, Hits, IntArray, MemoryReport, Params, Queries
+from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, IntArray, MemoryReport, Params, Queries
 
 logging.getLogger("bm25s").setLevel(logging.WARNING)
 
@@ -51,7 +51,15 @@ class Bm25:
     BuildParams: ClassVar[type[Params]] = Bm25Params
     params: Bm25Params
 
-    def build(self, corpus: Corpus, params: Bm25Params, budget: Budget, *, seed: int = 0) -> None:  # noqa: ARG002
+    def build(
+        self,
+        corpus: Corpus,
+        params: Bm25Params,
+        budget: Budget,  # noqa: ARG002 - what it weighs is known afterwards
+        *,
+        examples: Examples | None = None,  # noqa: ARG002 - learns nothing
+        seed: int = 0,  # noqa: ARG002 - chooses nothing
+    ) -> None:
         """Index the texts.
 
         Raises:

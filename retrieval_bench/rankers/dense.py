@@ -17,7 +17,7 @@ from retrieval_bench.protocols import Index
 from retrieval_bench.rankers._pad import padded
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.specs import params as checked_params
-from retrieval_bench.types import Budget, Corpus, FloatArray, Frozen, Hits, MemoryReport, Params, Queries
+from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Frozen, Hits, MemoryReport, Params, Queries
 
 
 class DenseParams(Params):
@@ -46,13 +46,16 @@ class Dense:
     BuildParams: ClassVar[type[Params]] = DenseParams
     params: DenseParams
 
-    def build(self, corpus: Corpus, params: DenseParams, budget: Budget, *, seed: int = 0) -> None:
+    def build(
+        self, corpus: Corpus, params: DenseParams, budget: Budget, *, examples: Examples | None = None, seed: int = 0
+    ) -> None:
         """Encode the texts, unless the corpus has their vectors already, and index the vectors.
 
         Args:
             corpus: its vectors, if it has any, must come from ``params.encoder``.
             params: the parameters of the index are checked against its backend's.
             budget: of the encoder and the index together.
+            examples: their encoded questions train an index that learns from queries.
             seed: of the index.
 
         Raises:
@@ -76,7 +79,16 @@ class Dense:
                 f"dense: the corpus has vectors of {corpus.dim} dimensions, the encoder {params.encoder!r} makes "
                 f"{self._encoder.dim}; name the encoder that they come from"
             )
-        index.build(replace(corpus, vectors=_unit(vectors)), wanted, left, metric="ip", seed=seed)
+        learn = None
+        if examples is not None:
+            asked = examples.queries
+            encoded = (
+                cached_encode(self._encoder, asked.require_texts(), queries=True)
+                if asked.vectors is None
+                else asked.vectors
+            )
+            learn = replace(asked, vectors=_unit(encoded))
+        index.build(replace(corpus, vectors=_unit(vectors)), wanted, left, metric="ip", queries=learn, seed=seed)
         self._index: Index = index
         self._documents = len(corpus)
         self.params = params.model_copy(

@@ -14,7 +14,7 @@ from retrieval_bench.hits import make_hits
 from retrieval_bench.protocols import Ranker
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.specs import params as checked_params
-from retrieval_bench.types import Budget, Corpus, Frozen, Hits, MemoryReport, Params, Queries
+from retrieval_bench.types import Budget, Corpus, Examples, Frozen, Hits, MemoryReport, Params, Queries
 
 
 class Part(Frozen):
@@ -59,7 +59,9 @@ class Fusion:
     BuildParams: ClassVar[type[Params]] = HybridParams
     params: HybridParams
 
-    def build(self, corpus: Corpus, params: HybridParams, budget: Budget, *, seed: int = 0) -> None:
+    def build(
+        self, corpus: Corpus, params: HybridParams, budget: Budget, *, examples: Examples | None = None, seed: int = 0
+    ) -> None:
         """Build every part over the corpus; each gets the whole budget, the sum of all is what counts afterwards.
 
         Raises:
@@ -74,7 +76,13 @@ class Fusion:
             if params.encoder is not None and "encoder" in ranker.BuildParams.model_fields:
                 wanted.setdefault("encoder", params.encoder)
             where = f"hybrid, parameters of the ranker {part.ranker!r}"
-            ranker.build(corpus, checked_params(ranker.BuildParams, wanted, where=where), budget, seed=seed)
+            ranker.build(
+                corpus,
+                checked_params(ranker.BuildParams, wanted, where=where),
+                budget,
+                examples=examples,
+                seed=seed,
+            )
             self._parts.append(ranker)
             used.append(Part(ranker=part.ranker, build=ranker.params.model_dump()))
         self.params = params.model_copy(update={"rankers": tuple(used)})

@@ -16,7 +16,7 @@ from retrieval_bench.records import Store
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, Job
 from retrieval_bench.runner.prepared import opened
 from retrieval_bench.runner.serve import Server
-from retrieval_bench.types import Budget, MemoryReport
+from retrieval_bench.types import Budget, Dataset, Examples, MemoryReport
 
 
 def main(job_text: str, descriptor: int) -> None:
@@ -46,10 +46,17 @@ def breach_of_size(memory: MemoryReport, documents: int, budget: Budget) -> str 
     return f"{each} (bytes_per_vector, index_bytes: {memory.total:,} of {allowed:,})"
 
 
+def _examples(dataset: Dataset) -> Examples | None:
+    """Queries to learn from: never those that are reported."""
+    split = next((s for s in ("train", "tune") if s in dataset.queries), None)
+    return None if split is None else Examples(queries=dataset.queries[split], qrels=dataset.qrels.get(split))
+
+
 def build(plan: BuildPlan, events: Events) -> None:
     """Build the system, check its size, and save it with its facts; the saved folder appears whole or not at all."""
     with events.phase("load"):
         dataset = opened(plan.dataset_folder, texts=plan.card.kind == "ranker")
+    examples = _examples(dataset)
     system: Index | Ranker
     with PeakWatch() as memory, events.phase("build"):
         if plan.card.kind == "index":
@@ -57,7 +64,7 @@ def build(plan: BuildPlan, events: Events) -> None:
             if dataset.metric not in index.metrics:
                 raise BudgetError(f"{plan.card.backend} does not serve the metric {dataset.metric!r}")
             wanted = index.BuildParams.model_validate(plan.build)
-            learn = dataset.queries.get("train") or dataset.queries.get("tune")  # never those that are reported
+            learn = None if examples is None else examples.queries
             _, seconds = timed(
                 lambda: index.build(
                     dataset.corpus, wanted, plan.budget, metric=dataset.metric, queries=learn, seed=plan.seed
@@ -66,7 +73,9 @@ def build(plan: BuildPlan, events: Events) -> None:
         else:
             ranker = system = registry.rankers.get(plan.card.backend)()
             wanted = ranker.BuildParams.model_validate(plan.build)
-            _, seconds = timed(lambda: ranker.build(dataset.corpus, wanted, plan.budget, seed=plan.seed))
+            _, seconds = timed(
+                lambda: ranker.build(dataset.corpus, wanted, plan.budget, examples=examples, seed=plan.seed)
+            )
     if breach := breach_of_size(system.memory(), len(dataset.corpus), plan.budget):
         events.send(outcome="over_budget", reason=breach)
         return

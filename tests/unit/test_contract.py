@@ -139,7 +139,7 @@ class LastFirst:
     BuildParams = Flat.BuildParams
     n = 0
 
-    def build(self, corpus: Corpus, params: Any, budget: Budget, *, seed: int = 0) -> None:
+    def build(self, corpus: Corpus, params: Any, budget: Budget, **_: Any) -> None:
         self.n, self.params = len(corpus), params
 
     def rank(self, queries: Queries, k: int) -> Hits:

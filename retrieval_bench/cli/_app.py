@@ -1,0 +1,63 @@
+"""What the commands share. Exit codes: 0, 1 failure, 2 usage, 130 interrupted.
+
+A command is a function in a file of this package, decorated with ``app.command``; ``cli/__init__`` imports the file.
+Commands import what they need when they are called, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from retrieval_bench.errors import RetrievalBenchError, UsageError
+from retrieval_bench.files import home
+
+app = typer.Typer(
+    name="retrieval-bench",
+    help="Which index and ranker to deploy: retrieval systems compared on your data under one budget.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+# A pipe or a log has no width of its own: there the tables get room for all their columns.
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 180)
+problems = Console(stderr=True)
+
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run (default: results/DATASET in the home folder).")
+]
+
+
+def main() -> None:
+    """Run the command line; a typed error is one line on standard error."""
+    try:
+        app(standalone_mode=True)
+    except UsageError as error:
+        problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except RetrievalBenchError as error:
+        problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        problems.print("interrupted; the same command goes on where this one stopped", style="yellow")
+        sys.exit(130)
+
+
+def run_folder(dataset: str | None, out: Path | None) -> Path:
+    """The folder of the run that is meant: ``--out``, a data set's, or the latest."""
+    if out is not None:
+        return out
+    runs = sorted(
+        (p.parent for p in (home() / "results").glob("*/run.json")), key=lambda f: (f / "run.json").stat().st_mtime
+    )
+    if dataset is not None:
+        return home() / "results" / dataset.replace("/", "-")
+    if not runs:
+        raise UsageError("there is no run yet; make one with `retrieval-bench run pystdlib`")
+    return runs[-1]
