@@ -39,7 +39,7 @@ def run(
     latency_ms: Annotated[
         float | None, typer.Option(help="Budget: single-query latency at --latency-percentile.")
     ] = None,
-    latency_percentile: Annotated[float, typer.Option(help="50, 95, 99 or 99.9.")] = 95.0,
+    latency_percentile: Annotated[float, typer.Option(help="At which latency counts, e.g. 99.9.")] = 95.0,
     scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls per query.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
     k: Annotated[

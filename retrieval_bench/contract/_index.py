@@ -60,8 +60,9 @@ class IndexSubject:
         return self._built[metric]
 
     def search(self, index: Index, queries: Queries, k: int = _K, **settings: Any) -> Hits:
-        """Search with these settings, the defaults where none are given."""
-        return index.search(queries, k, self.factory.SearchParams(**settings))
+        """Search with these settings, the defaults where none are given; one thread, so that sums round alike."""
+        with threadpool_limits(1):
+            return index.search(queries, k, self.factory.SearchParams(**settings))
 
 
 @cache
@@ -199,7 +200,7 @@ def searches_run_side_by_side(subject: IndexSubject) -> None:
     usable = [{}, *(setting for setting in subject.settings if _answers(subject, setting))]
     alone = [subject.search(index, queries, **setting) for setting in usable]
     jobs = [number % len(usable) for number in range(max(16, 2 * len(usable)))]
-    with ThreadPoolExecutor(4) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda job: subject.search(index, queries, **usable[job]), jobs))
     for job, hits in zip(jobs, together, strict=True):
         _equal(alone[job], hits, f"searching from four threads at once with {usable[job] or 'the default settings'}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from time import perf_counter_ns
 from typing import TypeVar
 
@@ -58,21 +59,29 @@ def batches(call: Callable[[], object], effort: Effort) -> list[float]:
             return samples
 
 
-def singles(call: Callable[[Q], object], queries: Sequence[Q], effort: Effort) -> npt.NDArray[np.float64]:
-    """Seconds of each query asked alone, in order, until all are asked or the time is up (at least 10).
+def singles(
+    call: Callable[[Q], object], queries: Sequence[Q], effort: Effort, *, least: int = 10
+) -> npt.NDArray[np.float64]:
+    """Seconds of each query asked alone, in order, until all are asked or the time is up.
 
     The first few are asked once more beforehand, untimed, to warm up the one-query path.
+
+    Args:
+        call: asks one query.
+        queries: what to ask.
+        effort: its ``seconds`` are the time.
+        least: samples taken in any case, all queries being asked again where there are fewer.
     """
     for query in queries[:5]:
         call(query)
     samples: list[int] = []
     deadline = perf_counter_ns() + int(effort.seconds * 1e9)
-    for query in queries:
+    for query in cycle(queries):
         start = perf_counter_ns()
         call(query)
         end = perf_counter_ns()
         samples.append(end - start)
-        if end > deadline and len(samples) >= 10:
+        if len(samples) >= least and (end > deadline or len(samples) >= len(queries)):
             break
     return np.array(samples, np.float64) / 1e9
 
@@ -102,18 +111,20 @@ def concurrent(call: Callable[[Q], object], queries: Sequence[Q], clients: int, 
             gate.abort()
 
     threads = [threading.Thread(target=client, args=(c,), daemon=True) for c in range(clients)]
-    for thread in threads:
-        thread.start()
-    start = perf_counter_ns()
-    try:
-        gate.wait()
+    # BLAS libraries keep one limit for the process: set here too, so that no client restores another client's.
+    with threadpool_limits(limits=1):
+        for thread in threads:
+            thread.start()
         start = perf_counter_ns()
-        stop.wait(effort.concurrent_seconds)
-    except threading.BrokenBarrierError:
-        pass  # a client failed: its error is raised below
-    stop.set()
-    for thread in threads:
-        thread.join()
+        try:
+            gate.wait()
+            start = perf_counter_ns()
+            stop.wait(effort.concurrent_seconds)
+        except threading.BrokenBarrierError:
+            pass  # a client failed: its error is raised below
+        stop.set()
+        for thread in threads:
+            thread.join()
     if errors:
         raise next((e for e in errors if not isinstance(e, threading.BrokenBarrierError)), errors[0])
     return sum(counts) / ((perf_counter_ns() - start) / 1e9)

@@ -77,7 +77,9 @@ class Server:
         check_hits(hits["test"], len(test), self._k(test), documents)
         found.append(made.throughput(len(test), batches(lambda: call(test), plan.effort)))
         ones = [test.take(slice(i, i + 1)) for i in range(min(len(test), _SINGLE_QUERIES))]
-        found += made.latencies(singles(call, ones, plan.effort))
+        budgeted = plan.budget.latency_percentile if plan.budget.latency_ms else 50.0
+        least = max(10, made.samples_for(budgeted))
+        found += made.latencies(singles(call, ones, plan.effort, least=least), budgeted=budgeted)
         for clients in sorted(
             {1 << p for p in range(plan.threads.bit_length()) if 1 << p <= plan.threads} | {plan.threads}
         ):

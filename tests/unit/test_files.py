@@ -18,7 +18,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_a_failed_folder_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError), atomic_folder(tmp_path / "index") as temporary:
+    with pytest.raises(DataError, match="Is a directory"), atomic_folder(tmp_path / "index") as temporary:
         temporary.write_text("a folder is not a file")
     assert [p.name for p in tmp_path.iterdir()] == []
 

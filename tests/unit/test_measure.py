@@ -48,9 +48,10 @@ def test_a_clients_error_is_raised_and_no_thread_is_left() -> None:
     def broken(query: int) -> None:
         raise ValueError(f"query {query}")
 
+    before = set(threading.enumerate())  # other tests' libraries may have started some
     with pytest.raises(ValueError, match="query"):
         clock.concurrent(broken, [0, 1], 3, EFFORT)
-    assert threading.active_count() == 1
+    assert set(threading.enumerate()) <= before
 
 
 def test_private_memory_sees_what_is_allocated_and_not_what_is_mapped(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -88,6 +89,7 @@ def test_latency_percentiles_that_few_samples_cannot_show_are_left_out() -> None
     names = [m.name for m in made.latencies(np.arange(1, 101) / 1e3)]
     assert names == ["single_p50_ms", "single_p95_ms", "single_p99_ms"]
     assert [m.name for m in made.latencies(np.arange(1, 1001) / 1e3)][-1] == "single_p99.9_ms"
+    assert "single_p90_ms" in [m.name for m in made.latencies(np.arange(1, 11) / 1e3, budgeted=90)]
     median = made.latencies(np.arange(1, 101) / 1e3)[0]
     assert median.value == pytest.approx(50.5)
     assert median.low <= median.value <= median.high

@@ -28,7 +28,7 @@ class Misbehaving:
     name: ClassVar[str] = "misbehaving"
     BuildParams: ClassVar[type[Params]] = Build
     SearchParams: ClassVar[type[Params]] = Search
-    metrics: ClassVar[frozenset[str]] = frozenset({"ip", "l2"})
+    metrics: ClassVar[frozenset[str]] = frozenset({"l2"})
     params: Params
 
     def build(
@@ -73,7 +73,8 @@ class Misbehaving:
             time.sleep(0.02)
         if params.wrong == "sleep":
             time.sleep(60)
-        scores = (queries.require_vectors() @ self._vectors.T).astype(np.float32)
+        differences = queries.require_vectors()[:, None, :] - self._vectors[None, :, :]
+        scores = -np.square(differences).sum(axis=2, dtype=np.float32)
         rows = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         if params.wrong == "unsorted":
             return Hits(rows=rows[:, ::-1].copy(), scores=np.take_along_axis(scores, rows, 1)[:, ::-1].copy())
