@@ -20,6 +20,7 @@ _READER_BY_SUFFIX = {
     ".npy": "npy",
     ".npz": "npy",
     ".parquet": "parquet",
+    ".csv": "screening",
 }
 _FOLDER_SUFFIXES = {s: r for s, r in _READER_BY_SUFFIX.items() if r != "hdf5" and s != ".npz"}
 _ACCEPTED = (
