@@ -25,8 +25,8 @@ class Balance(Frozen):
 
     def relevant_share(self, relevant: int, others: int) -> float:
         """The share of the sample that is relevant, of a labelled set with so many of each (at least one)."""
-        one = self.a * (relevant / others) ** -self.alpha
-        zero = 1 - (1 - self.b) * (1 + math.log(relevant + others)) ** -self.beta
+        one = self.a * math.pow(relevant / others, -self.alpha)
+        zero = 1 - (1 - self.b) * math.pow(1 + math.log(relevant + others), -self.beta)
         return one * relevant / (one * relevant + zero * others)
 
 

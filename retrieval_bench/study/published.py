@@ -1,4 +1,4 @@
-"""What was published on screening: figures from ``published_results.json`` beside the records, settings of the study."""
+"""What was published on screening: figures from ``published_results.json`` by the records, settings of the study."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ protocol goes over all of them without its processes and timings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-import math
 from pathlib import Path
 from typing import Literal, TypeVar
 

@@ -1,0 +1,58 @@
+"""What the protocols over ordinary runs share: the rankers of a run, their per-query values, and rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.records import Store
+from retrieval_bench.report.section import Cell, SectionColumn
+from retrieval_bench.runner import Run
+from retrieval_bench.specs import system_cards
+from retrieval_bench.statistics import mean_interval
+from retrieval_bench.types import TrialRecord
+
+FIRST_STAGE = ("bm25", "dense", "hybrid")
+COSTS = (
+    SectionColumn(title="queries/s", unit="batch", digits=0),
+    SectionColumn(title="p95", unit="ms, one query", digits=1),
+    SectionColumn(
+        title="note", help="tied: not told from the best in nDCG@10 by these queries; or why there is no result"
+    ),
+)
+
+
+def with_rerank() -> tuple[str, ...]:
+    """The rankers of a first stage, and ``rerank`` where there is a card of that name."""
+    return (*FIRST_STAGE, *(name for name in ("rerank",) if name in system_cards("ranker")))
+
+
+def costs(record: TrialRecord, run: Run) -> list[Cell]:
+    """Cells for ``COSTS``."""
+    if record.outcome != "ok":
+        note = f"{record.outcome}: {record.reason}"
+    elif record.trial_id == run.summary.winner:
+        note = "winner"
+    else:
+        note = "tied" if record.trial_id in run.summary.tied else ""
+    return [record.value("batch_qps"), record.value("single_p95_ms"), note]
+
+
+def figures(
+    record: TrialRecord, run: Run, metrics: Sequence[str], chosen: npt.NDArray[np.bool_] | None = None
+) -> list[Cell]:
+    """Means over the chosen test queries, then the 95 % interval of the first metric as text; empty after a failure."""
+    values = Store(run.folder).per_query(record.trial_id, "test")
+    columns = [values[name] if chosen is None else values[name][chosen] for name in metrics if name in values]
+    if len(columns) < len(metrics):
+        return [None] * (len(metrics) + 1)
+    low, high = mean_interval(columns[0])
+    return [*(float(column.mean()) for column in columns), f"{low:.3f} to {high:.3f}"]
+
+
+def metric_columns(metrics: Sequence[str]) -> list[SectionColumn]:
+    """Columns for ``figures``."""
+    interval = SectionColumn(title="95 % interval", unit=f"of {metrics[0]}")
+    return [*(SectionColumn(title=name, best="highest") for name in metrics), interval]
