@@ -134,4 +134,6 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str,
                 raise DataError(f"{path}:{rows.line_num}: has not as many fields as the header has columns")
             yield rows.line_num, row
     except csv.Error as error:
-        raise DataError(f"{path}:{rows.line_num}: not valid CSV ({error}); mend the quotes of that record") from error
+        raise DataError(
+            f"{path}:{rows.reader.line_num}: not valid CSV ({error}); mend the quotes of that record"
+        ) from error

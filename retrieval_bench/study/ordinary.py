@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_bench.quality import mean
 from retrieval_bench.records import Store
 from retrieval_bench.report.section import Cell, SectionColumn
 from retrieval_bench.runner import Run
@@ -43,13 +44,18 @@ def costs(record: TrialRecord, run: Run) -> list[Cell]:
 def figures(
     record: TrialRecord, run: Run, metrics: Sequence[str], chosen: npt.NDArray[np.bool_] | None = None
 ) -> list[Cell]:
-    """Means over the chosen test queries, then the 95 % interval of the first metric as text; empty after a failure."""
+    """Means over the chosen test queries, then the 95 % interval of the first metric as text; empty where there is none.
+
+    A trial that failed has no values, and a run that is less deep than a metric's cut has none of that metric.
+    """
     values = Store(run.folder).per_query(record.trial_id, "test")
-    columns = [values[name] if chosen is None else values[name][chosen] for name in metrics if name in values]
-    if len(columns) < len(metrics):
-        return [None] * (len(metrics) + 1)
-    low, high = mean_interval(columns[0])
-    return [*(float(column.mean()) for column in columns), f"{low:.3f} to {high:.3f}"]
+    if chosen is not None:
+        values = {name: column[chosen] for name, column in values.items()}
+    cells: list[Cell] = [mean(values[name]) if name in values else None for name in metrics]
+    if metrics[0] not in values:
+        return [*cells, None]
+    low, high = mean_interval(values[metrics[0]])
+    return [*cells, f"{low:.3f} to {high:.3f}"]
 
 
 def metric_columns(metrics: Sequence[str]) -> list[SectionColumn]:
