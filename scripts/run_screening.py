@@ -11,10 +11,7 @@ from retrieval_bench.study.screening_section import screening_sections
 
 
 def main() -> None:
-    reviews = load_reviews(["ace", "nudging"])
-    outcomes = screen(
-        reviews, representations=["title+abstract"], starts=15, on_outcome=lambda o: print(o.review, o.system)
-    )
+    outcomes = screen(load_reviews(["ace", "nudging"]), representations=["title+abstract"], starts=15)
     sections = screening_sections(outcomes)
     for section in sections:
         Console().print(section_table(section))

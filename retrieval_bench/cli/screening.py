@@ -46,10 +46,15 @@ def screening(
 ) -> None:
     """Rank the records of systematic reviews, and read them by active learning: both ways in one table."""
     from retrieval_bench.files import write_text
+    from retrieval_bench.registry import missing
     from retrieval_bench.report.section import section_table, write_sections
     from retrieval_bench.study.reviews import load_reviews
-    from retrieval_bench.study.screening import RANKERS, Outcome, screen
-    from retrieval_bench.study.screening_section import screening_sections
+
+    try:
+        from retrieval_bench.study.screening import RANKERS, Outcome, screen
+        from retrieval_bench.study.screening_section import screening_sections
+    except ModuleNotFoundError as error:
+        raise missing("active learning", error) from error
 
     def tell(outcome: Outcome) -> None:
         problems.print(

@@ -24,7 +24,7 @@ from retrieval_bench.protocols import Ranker
 from retrieval_bench.quality import mean
 from retrieval_bench.quality.judged import Float64Array
 from retrieval_bench.records import Store
-from retrieval_bench.report.section import Group, Section, SectionColumn
+from retrieval_bench.report.section import Cell, Group, Section, SectionColumn
 from retrieval_bench.runner import Run
 from retrieval_bench.study.ordinary import COSTS, costs, figures, metric_columns
 from retrieval_bench.types import Dataset, Qrels
@@ -112,13 +112,13 @@ def _relevant(qrels: Qrels, query: int) -> np.ndarray[tuple[int], np.dtype[np.in
 
 
 def codesearch_section(found: Sequence[CodeSearch]) -> Section:
-    """The table of all sets and rankers."""
+    """The table of all sets and rankers, and the mean over the languages where there are several of CodeSearchNet."""
     candidates = found[0].candidates if found else 0
     among = [SectionColumn(title="MRR", unit=f"among {candidates:,}", best="highest")] if candidates else []
-    groups = []
+    groups, languages = [], []
     for one in found:
         summary = one.run.summary
-        rows = [
+        rows: list[list[Cell]] = [
             [
                 r.system,
                 *figures(r, one.run, METRICS),
@@ -131,6 +131,10 @@ def codesearch_section(found: Sequence[CodeSearch]) -> Section:
         groups.append(
             Group(label=f"{summary.dataset}: {queries:,} queries, {summary.documents:,} functions", rows=rows)
         )
+        if summary.dataset.rpartition("/")[2] in LANGUAGES:
+            languages.append(rows)
+    if len(languages) > 1:
+        groups.append(Group(label=f"mean of {len(languages)} languages", rows=_means(languages)))
     return Section(
         title="Code search",
         columns=[SectionColumn(title="ranker"), *metric_columns(METRICS), *among, *COSTS],
@@ -140,3 +144,16 @@ def codesearch_section(found: Sequence[CodeSearch]) -> Section:
             "CoSQA's test queries come from web searches; nothing here was trained or tuned on its functions.",
         ),
     )
+
+
+def _means(tables: Sequence[Sequence[Sequence[Cell]]]) -> list[list[Cell]]:
+    """Row by row the mean of each column of numbers; nothing where a table lacks the number."""
+    means: list[list[Cell]] = []
+    for rows in zip(*tables, strict=True):
+        columns = list(zip(*rows, strict=True))[1:]
+        numbers = [[cell for cell in column if isinstance(cell, float)] for column in columns]
+        full = [len(column) == len(tables) for column in numbers]
+        means.append(
+            [rows[0][0], *(sum(c) / len(c) if whole else None for c, whole in zip(numbers, full, strict=True))]
+        )
+    return means

@@ -44,9 +44,9 @@ def costs(record: TrialRecord, run: Run) -> list[Cell]:
 def figures(
     record: TrialRecord, run: Run, metrics: Sequence[str], chosen: npt.NDArray[np.bool_] | None = None
 ) -> list[Cell]:
-    """Means over the chosen test queries, then the 95 % interval of the first metric as text; empty where there is none.
+    """Means over the chosen test queries, then the 95 % interval of the first metric as text.
 
-    A trial that failed has no values, and a run that is less deep than a metric's cut has none of that metric.
+    Cells are empty after a failure, and for a metric whose cut is deeper than the run.
     """
     values = Store(run.folder).per_query(record.trial_id, "test")
     if chosen is not None:

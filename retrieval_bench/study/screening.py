@@ -11,7 +11,6 @@ protocol goes over all of them without its processes and timings.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,30 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """How far the starts of active learning lie apart, in WSS@95.
+
+    Attributes:
+        worst, best: of the starts.
+        low, high: 95 % interval of the figure of the mean curve, starts drawn with replacement (bootstrap).
+    """
+
+    worst: float
+    best: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, found: Sequence[IntArray], n: int, seed: int) -> Spread:
+        """From the ranks that ``simulate`` found in lists of n records; the seed is of the bootstrap."""
+        curves = np.stack([recall_curve([ranks], n) for ranks in found])
+        each = [work_saved(curve, 95) for curve in curves]
+        draws = np.random.default_rng(seed).multinomial(len(found), np.full(len(found), 1 / len(found)), _RESAMPLES)
+        low, high = np.percentile([work_saved(times @ curves / len(found), 95) for times in draws], [2.5, 97.5])
+        return cls(worst=min(each), best=max(each), low=float(low), high=float(high))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The figures of one system on one review.
 
@@ -53,8 +76,7 @@ class Outcome:
         measures: by name, see ``quality.screening``. Of several starts: WSS and RRF of their mean curve, as published;
             the others are means over the starts.
         starts: of active learning; 1 for a ranking.
-        range: WSS@95 of the worst and the best start.
-        interval: 95 % interval of the WSS@95 of the mean curve, over the draw of starts (bootstrap).
+        spread: over the starts of active learning.
     """
 
     review: str
@@ -65,8 +87,7 @@ class Outcome:
     text: str
     measures: dict[str, float]
     starts: int = 1
-    range: tuple[float, float] = (math.nan, math.nan)
-    interval: tuple[float, float] = (math.nan, math.nan)
+    spread: Spread | None = None
 
 
 def rank_once(
@@ -123,21 +144,10 @@ def learn(
     each = [list_measures(ranks, n) for ranks in found]
     measures = {measure: float(np.mean([values[measure] for values in each])) for measure in each[0]}
     measures |= curve_measures(recall_curve(found, n))
-    saved = [values["WSS@95"] for values in each]
     return Outcome(
         review=review.name, records=n, relevant=len(found[0]), way="active learning", system=name, text=settings,
-        measures=measures, starts=starts, range=(min(saved), max(saved)),
-        interval=_interval(found, n, seed),
+        measures=measures, starts=starts, spread=Spread.of(found, n, seed),
     )  # fmt: skip
-
-
-def _interval(found: Sequence[IntArray], n: int, seed: int) -> tuple[float, float]:
-    """95 % percentile interval of the WSS@95 of the mean curve, starts drawn with replacement."""
-    curves = np.stack([recall_curve([ranks], n) for ranks in found])
-    draws = np.random.default_rng(seed).multinomial(len(found), np.full(len(found), 1 / len(found)), _RESAMPLES)
-    saved = [work_saved(times @ curves / len(found), 95) for times in draws]
-    low, high = np.percentile(saved, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def screen(

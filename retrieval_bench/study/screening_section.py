@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from retrieval_bench.report.section import Cell, Group, Section, SectionColumn
-from retrieval_bench.study.screening import Outcome
+from retrieval_bench.study.screening import Outcome, Spread
 
 _SHOWN = ("AP", "WSS@95", "WSS@99", "WSS@100", "RRF@5", "RRF@10", "RRF@20", "recall@1%", "recall@50%", "last", "ATD")
 _HELP = {
@@ -68,9 +68,13 @@ def _compared(outcomes: Sequence[Outcome]) -> Section:
     groups = []
     for review, group in _by_review(outcomes).items():
         published = {outcome.system: outcome.measures["WSS@95"] for outcome in group if outcome.way == "published"}
-        ours = [o for o in group if o.way == "active learning" and o.system in published]
-        if ours:
-            groups.append(Group(label=review, rows=[_beside(outcome, published[outcome.system]) for outcome in ours]))
+        rows = [
+            _beside(outcome, outcome.spread, published[outcome.system])
+            for outcome in group
+            if outcome.spread is not None and outcome.system in published
+        ]
+        if rows:
+            groups.append(Group(label=review, rows=rows))
     return Section(
         title="Active learning beside Ferdinands et al. 2023",
         columns=[SectionColumn(title=title, digits=1) for title in titles],
@@ -81,10 +85,10 @@ def _compared(outcomes: Sequence[Outcome]) -> Section:
     )
 
 
-def _beside(outcome: Outcome, published: float) -> list[Cell]:
-    low, high = outcome.interval
-    off = max(low - published, published - high)
+def _beside(outcome: Outcome, spread: Spread, published: float) -> list[Cell]:
+    off = max(spread.low - published, published - spread.high)
     return [
-        outcome.system, outcome.text, str(outcome.starts), outcome.measures["WSS@95"], f"{low:.1f} to {high:.1f}",
-        "{:.1f} to {:.1f}".format(*outcome.range), published, "yes" if off <= 0 else f"no, {off:.1f} outside",
+        outcome.system, outcome.text, str(outcome.starts), outcome.measures["WSS@95"],
+        f"{spread.low:.1f} to {spread.high:.1f}", f"{spread.worst:.1f} to {spread.best:.1f}", published,
+        "yes" if off <= 0 else f"no, {off:.1f} outside",
     ]  # fmt: skip
