@@ -57,10 +57,10 @@ def screening(
         raise missing("active learning", error) from error
 
     def tell(outcome: Outcome) -> None:
+        said = outcome.problem or f"WSS@95 {outcome.measures['WSS@95']:.1f}"
         problems.print(
-            f"{outcome.review}: {outcome.system} ({outcome.text}): WSS@95 {outcome.measures['WSS@95']:.1f}",
-            highlight=False, markup=False, style="dim",
-        )  # fmt: skip
+            f"{outcome.review}: {outcome.system} ({outcome.text}): {said}", highlight=False, markup=False, style="dim"
+        )
 
     outcomes = screen(
         load_reviews(reviews or ()), rankers=ranker or RANKERS, representations=text, learners=learner, starts=starts,
@@ -76,3 +76,5 @@ def screening(
     if as_json is not None:
         write_text(as_json, json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
         console.print(f"Figures: {as_json}", highlight=False, soft_wrap=True)
+    if all(outcome.problem for outcome in outcomes if outcome.way != "published"):
+        raise typer.Exit(1)

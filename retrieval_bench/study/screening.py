@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from retrieval_bench import registry
 from retrieval_bench.datasets import Representation, Review
-from retrieval_bench.errors import UnknownNameError
+from retrieval_bench.errors import RetrievalBenchError, UnknownNameError
 from retrieval_bench.quality.screening import curve_measures, list_measures, recall_curve, work_saved
 from retrieval_bench.specs import SystemCard, params, system_card
 from retrieval_bench.study.active_learning import Learner, simulate
@@ -35,6 +36,7 @@ LEARNERS = {
     "LR + dense": Learner(classifier="lr", features="dense", batch=10),
 }
 _RESAMPLES = 1_000
+Way = Literal["ranked once", "active learning", "published"]
 
 T = TypeVar("T")
 
@@ -77,17 +79,19 @@ class Outcome:
             the others are means over the starts.
         starts: of active learning; 1 for a ranking.
         spread: over the starts of active learning.
+        problem: why there are no measures; the others go on.
     """
 
     review: str
     records: int
     relevant: int
-    way: Literal["ranked once", "active learning", "published"]
+    way: Way
     system: str
     text: str
     measures: dict[str, float]
     starts: int = 1
     spread: Spread | None = None
+    problem: str = ""
 
 
 def rank_once(
@@ -178,29 +182,47 @@ def screen(
 
     Raises:
         UnknownNameError: a ranker, representation or learner that there is not.
-        RetrievalBenchError: what a ranker or the records raise.
+        DataError: the published figures cannot be read.
     """
     cards = [system_card(name, "ranker") for name in rankers]
     texts = [
         _known("representation", name, {r: r for r in REPRESENTATIONS}) for name in representations or REPRESENTATIONS
     ]
     names = {name: _known("learner", name, LEARNERS) for name in learners or ("NB + TF-IDF",)} if starts else {}
+    folders = dict.fromkeys(Path(review.source).parent for review in reviews)
+    published = [given for folder in folders for given in published_results(folder)]
     outcomes: list[Outcome] = []
 
     def add(outcome: Outcome) -> None:
         outcomes.append(outcome)
         on_outcome(outcome)
 
+    def attempt(review: Review, way: Way, system: str, text: str, work: Callable[[], Outcome]) -> None:
+        try:
+            add(work())
+        except RetrievalBenchError as error:
+            relevant = int(review.included.sum())
+            add(
+                Outcome(
+                    review=review.name, records=len(review), relevant=relevant, way=way, system=system, text=text,
+                    measures={}, problem=str(error),
+                )
+            )  # fmt: skip
+
     for review in reviews:
         for card in cards:
-            for representation in texts:
-                add(rank_once(review, card, representation, encoder=encoder, seed=seed))
+            for text in texts:
+                work = partial(rank_once, review, card, text, encoder=encoder, seed=seed)
+                attempt(review, "ranked once", card.name, text, work)
         tuned = tuned_learners(review.name)
         for name, default in names.items():
             settings = "settings as published" if name in tuned else "ASReview's defaults"
             learner = tuned.get(name, default)
-            add(learn(review, name, learner, settings, starts=starts, encoder=encoder, seed=seed, jobs=jobs))
-        for given in published_results(Path(review.source).parent):
+            work = partial(
+                learn, review, name, learner, settings, starts=starts, encoder=encoder, seed=seed, jobs=jobs
+            )  # fmt: skip
+            attempt(review, "active learning", name, settings, work)
+        for given in published:
             if given.review == review.name:
                 relevant = int(review.included.sum()) - 1
                 add(

@@ -59,6 +59,7 @@ def _all(outcomes: Sequence[Outcome]) -> Section:
             "A ranking is told nothing; active learning starts from one relevant and one other record, which are left "
             "out of its figures, and learns from every decision.",
             "Of several starts WSS and RRF are those of the mean recall curve, as published; the others are means.",
+            *(f"{o.review}, {o.system} ({o.text}): {o.problem}" for o in outcomes if o.problem),
         ),
     )
 

@@ -68,6 +68,17 @@ def test_both_ways_and_the_published_figures_in_one_table(tmp_path: Path) -> Non
     assert row[-2] == 50.0
 
 
+def test_what_fails_says_why_and_the_others_go_on() -> None:
+    review = dataclasses.replace(review_of(), included=np.array([1, 0, 0, 0, 0, 0], bool))
+    nameless = dataclasses.replace(review_of(), name="no words", titles=["the"] * 6)
+    outcomes = screen([nameless, review], rankers=["bm25"], representations=["title"], starts=1)
+    assert [bool(outcome.problem) for outcome in outcomes] == [True, False, False, True]
+    assert "no document holds a word besides stop words" in outcomes[0].problem
+    assert "at least 2 records of each decision" in outcomes[3].problem
+    (section,) = screening_sections(outcomes)
+    assert any("no words, bm25 (title): " in remark for remark in section.remarks)
+
+
 def test_names_are_checked_before_any_work() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'title'"):
         screen([review_of()], rankers=["bm25"], representations=["titel"])
