@@ -10,7 +10,7 @@ from rich.console import Console
 
 from retrieval_bench.datasets import Review
 from retrieval_bench.errors import UnknownNameError
-from retrieval_bench.report.section import Group, Section, SectionColumn, section_table, write_sections
+from retrieval_bench.report.section import Cell, Group, Section, SectionColumn, section_table, write_sections
 from retrieval_bench.types import Corpus, Dataset, Hits, Qrels, Queries
 
 pytest.importorskip("sklearn")
@@ -165,7 +165,7 @@ def test_a_folder_of_languages_stands_for_its_languages(tmp_path: Path) -> None:
 
 
 def test_the_mean_of_languages_leaves_out_what_one_lacks() -> None:
-    tables = [[["bm25", 0.5, "0.4 to 0.6", None]], [["bm25", 0.7, "0.6 to 0.8", 3.0]]]
+    tables: list[list[list[Cell]]] = [[["bm25", 0.5, "0.4 to 0.6", None]], [["bm25", 0.7, "0.6 to 0.8", 3.0]]]
     (row,) = _means(tables)
     assert row == ["bm25", pytest.approx(0.6), None, None]
 
