@@ -49,7 +49,7 @@ def litsearch_section(run: Run, dataset: Dataset) -> Section:
     """The table of a run on this data set: all questions, then each kind."""
     each = np.array(kinds(dataset))
     groups: list[Group] = []
-    for kind in ("", *sorted(set(each), reverse=True)):
+    for kind in ("", *sorted(set(each))):
         chosen = (each == kind) if kind else np.ones(len(each), bool)
         rows = [[r.system, *figures(r, run, METRICS, chosen), *costs(r, run)] for r in run.records]
         groups.append(Group(label=f"{kind or 'all questions'}: {int(chosen.sum()):,}", rows=rows))
