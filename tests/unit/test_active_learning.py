@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -47,6 +47,7 @@ def test_the_relevant_share_by_hand() -> None:
     assert balance.relevant_share(1, 3) == pytest.approx(6 / (6 + 3 * other))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 100), st.floats(0.1, 2000))
 def test_the_sample_is_as_large_as_the_labelled_set(relevant: int, others: int, seed: int, a: float) -> None:
     rows = np.random.default_rng(seed).permutation(100)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval_bench.errors import DataError
@@ -79,6 +79,7 @@ def lists(draw: st.DrawFn) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], 
     return np.array(sorted(found), np.int64), n
 
 
+@settings(deadline=None)
 @given(lists())
 def test_bounds_and_order(case: tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int]) -> None:
     found, n = case
@@ -90,6 +91,7 @@ def test_bounds_and_order(case: tuple[np.ndarray[tuple[int], np.dtype[np.int64]]
     assert measures["WSS@100"] == pytest.approx(100 - measures["last"])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(0, 200))
 def test_a_perfect_list(relevant: int, others: int) -> None:
     n = relevant + others
@@ -98,6 +100,7 @@ def test_a_perfect_list(relevant: int, others: int) -> None:
     assert measures["WSS@100"] == pytest.approx(100 * others / n)
 
 
+@settings(deadline=None)
 @given(lists(), st.integers(0, 10_000))
 def test_finding_one_earlier_never_hurts(
     case: tuple[np.ndarray[tuple[int], np.dtype[np.int64]], int], pick: int
