@@ -47,7 +47,8 @@ class Spread:
 
     Attributes:
         worst, best: of the starts.
-        low, high: 95 % interval of the figure of the mean curve, starts drawn with replacement (bootstrap).
+        low, high: where the figure of the mean curve of as many other starts would lie, 95 %: the figure plus the
+            difference of two bootstrap draws of the starts. A published figure is one of other starts.
     """
 
     worst: float
@@ -60,9 +61,12 @@ class Spread:
         """From the ranks that ``simulate`` found in lists of n records; the seed is of the bootstrap."""
         curves = np.stack([recall_curve([ranks], n) for ranks in found])
         each = [work_saved(curve, 95) for curve in curves]
-        draws = np.random.default_rng(seed).multinomial(len(found), np.full(len(found), 1 / len(found)), _RESAMPLES)
-        low, high = np.percentile([work_saved(times @ curves / len(found), 95) for times in draws], [2.5, 97.5])
-        return cls(worst=min(each), best=max(each), low=float(low), high=float(high))
+        share = np.full(len(found), 1 / len(found))
+        draws = np.random.default_rng(seed).multinomial(len(found), share, 2 * _RESAMPLES)
+        saved = np.array([work_saved(times @ curves / len(found), 95) for times in draws])
+        low, high = np.percentile(saved[:_RESAMPLES] - saved[_RESAMPLES:], [2.5, 97.5])
+        figure = work_saved(share @ curves, 95)
+        return cls(worst=min(each), best=max(each), low=figure + float(low), high=figure + float(high))
 
 
 @dataclass(frozen=True, kw_only=True)
