@@ -90,7 +90,7 @@ def _compared(outcomes: Sequence[Outcome]) -> Section:
         columns=[SectionColumn(title=title, digits=1) for title in titles],
         groups=groups,
         remarks=(
-            "As many other starts: where their figure would lie, 95 % (bootstrap). The published starts are others than ours.",
+            "As many other starts: where their figure would lie, 95 % (bootstrap). The published ones are such others.",
         ),
     )
 
