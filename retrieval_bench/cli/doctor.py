@@ -26,6 +26,7 @@ PACKAGES = (
     ("plotly", "plotly", "report", "figures of the HTML report"),
     ("jinja2", "jinja2", "report", "the HTML report"),
     ("pyserini", "pyserini", "lucene", "Lucene through Anserini"),
+    ("scikit-learn", "sklearn", "study", "active learning for the screening of reviews"),
     ("scalable-vs", "svs", "svs", "Intel SVS as a peer"),
     ("ray", "ray", "ray", "runs spread over machines"),
 )

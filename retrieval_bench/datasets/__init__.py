@@ -5,7 +5,16 @@ Readers are asked for through ``load_dataset`` alone, so that everything that en
 
 from __future__ import annotations
 
-from retrieval_bench.datasets._load import load_dataset
+from retrieval_bench.datasets._load import load_dataset, local_copy
 from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors, exact_scores
+from retrieval_bench.datasets._reviews import Representation, Review
 
-__all__ = ["cached_neighbors", "exact_neighbors", "exact_scores", "load_dataset"]
+__all__ = [
+    "Representation",
+    "Review",
+    "cached_neighbors",
+    "exact_neighbors",
+    "exact_scores",
+    "load_dataset",
+    "local_copy",
+]

@@ -20,10 +20,13 @@ _READER_BY_SUFFIX = {
     ".npy": "npy",
     ".npz": "npy",
     ".parquet": "parquet",
+    ".csv": "screening",
 }
-_FOLDER_SUFFIXES = {s: r for s, r in _READER_BY_SUFFIX.items() if r != "hdf5" and s != ".npz"}
+_FOLDER_SUFFIXES = {s: r for s, r in _READER_BY_SUFFIX.items() if r != "hdf5" and s not in (".npz", ".csv")}
 _ACCEPTED = (
     "a BEIR folder (corpus.jsonl, queries.jsonl, qrels/), a TREC folder (topics*, qrels*, documents), "
+    "a CLEF TAR folder (topics/, corpus.jsonl), LitSearch (query/, corpus_clean/), "
+    "a language of CodeSearchNet (final/jsonl/), "
     f"a file {', '.join(_READER_BY_SUFFIX)}, or a folder of {', '.join(_FOLDER_SUFFIXES)} files"
 )
 
@@ -51,6 +54,12 @@ def card_for_path(path: Path) -> DatasetCard:
 def _folder_reader(folder: Path) -> str | None:
     if plain_or_gzipped(folder, "queries.jsonl") and plain_or_gzipped(folder, "corpus.jsonl"):
         return "beir"
+    if (folder / "topics").is_dir() and plain_or_gzipped(folder, "corpus.jsonl"):
+        return "clef_tar"
+    if any(folder.glob("query/*.parquet")) and any(folder.glob("corpus_clean/*.parquet")):
+        return "litsearch"
+    if (folder / "final" / "jsonl").is_dir():
+        return "codesearchnet"
     if any(folder.glob("topics*")) and any(folder.glob("qrels*")):
         return "trec"
     if plain_or_gzipped(folder, "corpus.jsonl"):  # the BEIR reader says what is missing

@@ -61,6 +61,16 @@ def load_dataset(name: str, *, rows: int | None = None, queries: int | None = No
     return dataset if dataset.fingerprint else replace(dataset, fingerprint=fingerprint(dataset))
 
 
+def local_copy(name: str) -> tuple[DatasetCard, Path | None]:
+    """The card of a data set and where its files are, downloaded if need be, for those who read them by themselves.
+
+    Raises:
+        UnknownNameError, DataError, UnavailableError: as ``load_dataset``.
+    """
+    card = _card(name)
+    return card, _locate(card, progress=False)
+
+
 def _card(name: str) -> DatasetCard:
     cards = dataset_cards()
     if name in cards:

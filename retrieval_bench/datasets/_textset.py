@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from retrieval_bench.datasets._judgments import Judgments, judged_split
 from retrieval_bench.datasets._splits import train_serves_as_tune
@@ -11,14 +12,16 @@ from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
 from retrieval_bench.types import Corpus, Dataset
 
+T = TypeVar("T")
+
 
 def title_and_text(title: str, text: str) -> str:
     """The field that is searched: title, blank, text, as Anserini's flat BEIR indexes have it; no outer blanks."""
     return f"{title} {text}".strip()
 
 
-def unique_texts(rows: Iterable[tuple[str, str, str]], *, what: str) -> dict[str, str]:
-    """Collect rows of (place, id, text) as id to text, in order.
+def unique_texts(rows: Iterable[tuple[str, str, T]], *, what: str) -> dict[str, T]:
+    """Collect rows of (place, id, text) as id to text, in order; the text may be several.
 
     Args:
         rows: ``place`` is the file and line to name in an error.
@@ -27,7 +30,7 @@ def unique_texts(rows: Iterable[tuple[str, str, str]], *, what: str) -> dict[str
     Raises:
         DataError: an id occurs twice; names the place of the second.
     """
-    texts: dict[str, str] = {}
+    texts: dict[str, T] = {}
     for place, key, text in rows:
         if key in texts:
             raise DataError(f"{place}: the {what} id {key!r} occurs a second time; ids must be unique")

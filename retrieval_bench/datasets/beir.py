@@ -63,13 +63,18 @@ def jsonl_texts(path: Path, *, what: str) -> dict[str, str]:
         DataError: a line is not a JSON object, lacks a key, or repeats an id, or there is no line; names the file and
             line.
     """
+    return {key: title_and_text(title, text) for key, (title, text) in jsonl_titles_and_texts(path, what=what).items()}
+
+
+def jsonl_titles_and_texts(path: Path, *, what: str) -> dict[str, tuple[str, str]]:
+    """As ``jsonl_texts``, with title and text apart."""
     texts = unique_texts(_rows(path), what=what)
     if not texts:
         raise DataError(f"{path}: holds no {what}")
     return texts
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
+def _rows(path: Path) -> Iterator[tuple[str, str, tuple[str, str]]]:
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
@@ -82,7 +87,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
             ) from error
         if not isinstance(row, dict):
             raise DataError(f"{where}: holds a {type(row).__name__}, not an object with the keys '_id' and 'text'")
-        yield where, _id(row, where), title_and_text(_text(row, "title", where), _text(row, "text", where))
+        yield where, _id(row, where), (_text(row, "title", where), _text(row, "text", where))
 
 
 def _id(row: dict[str, Any], where: str) -> str:

@@ -11,14 +11,16 @@ from retrieval_bench.runner.job import BuildPlan
 from retrieval_bench.types import Dataset, Hits
 
 PerQuery = dict[str, npt.NDArray[np.float64]]
-JUDGED_METRICS = ("nDCG@10", "recall@100", "MRR@10", "MAP", "P@10", "success@10", "judged@10")
+JUDGED_METRICS = (
+    "nDCG@10", "recall@5", "recall@20", "recall@100", "MRR", "MRR@10", "MAP", "P@10", "success@10", "judged@10",
+)  # fmt: skip
 NEIGHBOR_CUTS = (1, 10, 100)
 
 
 def score(dataset: Dataset, split: str, hits: Hits, plan: BuildPlan) -> PerQuery:
     """Values of every metric that applies, (m,) float64 each. Cuts deeper than the search are left out.
 
-    MAP is over the ranking to ``plan.depth``.
+    MAP and MRR without a cut are over the ranking to ``plan.depth``.
     """
     values: PerQuery = {}
     if split in dataset.qrels:

@@ -1,0 +1,159 @@
+"""Topics of the CLEF eHealth task "Technologically Assisted Reviews" (Kanoulas et al. 2017 to 2019).
+
+A folder with ``topics/``, one file per review with the parts ``Topic:``, ``Title:``, ``Query:`` and ``Pids:``; with
+judgments, files with ``qrel`` and ``abs`` or ``content`` in their names, of lines ``topic 0 pid grade``; and with
+``corpus.jsonl`` (or .gz), the PubMed records as ``{"_id": PID, "title": ..., "text": ABSTRACT}``, which CLEF does not
+hand out. Topics and judgments may stand in folders of their own, as in CLEF's repository.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
+from retrieval_bench.datasets._reviews import RepresentationOption, Review, review_dataset
+from retrieval_bench.datasets.beir import jsonl_titles_and_texts
+from retrieval_bench.datasets.trec import read_qrels
+from retrieval_bench.errors import CardError, DataError, nearest
+from retrieval_bench.registry import readers
+from retrieval_bench.specs import DatasetCard, validated
+from retrieval_bench.types import Dataset
+
+Level = Literal["abs", "content"]
+_PART = re.compile(r"(Topic|Title|Query|Pids):(.*)")
+
+
+class Options(RepresentationOption):
+    """Settings of the reader."""
+
+    topic: str | None = None
+    level: Level = "abs"
+
+
+class Topic(NamedTuple):
+    """One file of ``topics/``: its id, the review's title, and the ids of the records that its query found."""
+
+    id: str
+    title: str
+    pids: list[str]
+
+
+@readers.register("clef_tar")
+def read(card: DatasetCard, path: Path | None) -> Dataset:
+    """Read one topic as a data set of one query; the card's option ``topic`` names it where there are several.
+
+    Raises:
+        CardError: there is no such topic, or none is named.
+        DataError: see ``read_reviews``.
+    """
+    options = validated(Options, card.options, where=f"dataset card {card.name!r}")
+    if path is None or not path.is_dir():
+        raise DataError(f"{path or card.name}: a CLEF TAR data set is a folder with topics/, qrels and corpus.jsonl")
+    reviews = read_reviews(path, level=options.level)
+    name = options.topic or (next(iter(reviews)) if len(reviews) == 1 else "")
+    if name not in reviews:
+        raise CardError(
+            f"dataset card {card.name!r}: the option 'topic' names no topic of {path}, {nearest(name, reviews)}; "
+            "for all of them use `retrieval-bench screening FOLDER`"
+        )
+    return review_dataset(card, reviews[name], options.representation)
+
+
+def is_clef_tar(folder: Path) -> bool:
+    """Whether a folder looks like this layout."""
+    return bool(_topic_files(folder)) and plain_or_gzipped(folder, "corpus.jsonl") is not None
+
+
+def read_reviews(folder: Path, *, level: Level = "abs") -> dict[str, Review]:
+    """All judged topics of a folder, by id.
+
+    Args:
+        folder: see the module.
+        level: decisions on the abstract, or on the full text (``content``).
+
+    Raises:
+        DataError: a file or part is missing, a record has no text, a line cannot be read, an id occurs twice, or a
+            topic has no relevant record.
+    """
+    documents = plain_or_gzipped(folder, "corpus.jsonl")
+    topics = [read_topic(file) for file in _topic_files(folder)]
+    if documents is None or not topics:
+        raise DataError(f"{folder}: has no {'corpus.jsonl with the PubMed records' if topics else 'file in topics/'}")
+    records = jsonl_titles_and_texts(documents, what="record")
+    decisions = _decisions(folder, level)
+    reviews: dict[str, Review] = {}
+    for topic in topics:
+        if topic.id in reviews:
+            raise DataError(f"{folder}: the topic {topic.id!r} stands in two files; keep one of them")
+        if topic.id in decisions:
+            reviews[topic.id] = _review(topic, records, decisions[topic.id], folder)
+    if not reviews:
+        raise DataError(f"{folder}: none of its {len(topics)} topics is judged")
+    return reviews
+
+
+def read_topic(path: Path) -> Topic:
+    """Read one topic file.
+
+    Raises:
+        DataError: a part is missing, or a record is listed twice.
+    """
+    parts: dict[str, list[str]] = {}
+    current: list[str] = []
+    for _, line in numbered_lines(path, fallback="latin-1"):
+        if found := _PART.match(line):
+            current = parts.setdefault(found[1], [])
+            line = found[2]
+        if line.strip():
+            current.append(line.strip())
+    for part in ("Topic", "Title", "Pids"):
+        if not parts.get(part):
+            raise DataError(f"{path}: has no part '{part}:'; a topic has Topic, Title, Query and Pids")
+    pids = parts["Pids"]
+    if len(set(pids)) < len(pids):
+        twice = next(pid for pid in pids if pids.count(pid) > 1)
+        raise DataError(f"{path}: lists the record {twice!r} twice; keep one of the lines")
+    return Topic(" ".join(parts["Topic"]), " ".join(parts["Title"]), pids)
+
+
+def _topic_files(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.glob("topics/**/*") if f.is_file() and not f.name.startswith("."))
+
+
+def _decisions(folder: Path, level: Level) -> dict[str, dict[str, bool]]:
+    files = [f for f in sorted(folder.rglob("*qrel*")) if f.is_file() and level in f.name]
+    if not files:
+        raise DataError(f"{folder}: has no file of judgments with 'qrel' and {level!r} in its name")
+    decisions: dict[str, dict[str, bool]] = {}
+    for file in files:
+        for topic, pid, grade in zip(*read_qrels(file).columns, strict=True):
+            if pid in decisions.setdefault(topic, {}):
+                raise DataError(f"{file}: judges the record {pid!r} of the topic {topic!r} a second time")
+            decisions[topic][pid] = bool(grade > 0)
+    return decisions
+
+
+def _review(
+    topic: Topic, records: Mapping[str, tuple[str, str]], decisions: Mapping[str, bool], folder: Path
+) -> Review:
+    source = f"{folder} (topic {topic.id})"
+    lacking = [pid for pid in topic.pids if pid not in records]
+    if lacking:
+        raise DataError(
+            f"{source}: corpus.jsonl lacks {len(lacking)} of its {len(topic.pids)} records, such as {lacking[0]!r}; "
+            "fetch them from PubMed"
+        )
+    return Review(
+        name=topic.id,
+        topic=topic.title,
+        source=source,
+        ids=topic.pids,
+        titles=[records[pid][0] for pid in topic.pids],
+        abstracts=[records[pid][1] for pid in topic.pids],
+        included=np.array([decisions.get(pid, False) for pid in topic.pids], bool),
+    )

@@ -1,0 +1,70 @@
+"""From names, files and folders to reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrieval_bench.datasets import Review, local_copy
+from retrieval_bench.datasets.clef_tar import is_clef_tar, read_reviews
+from retrieval_bench.datasets.screening import read_review
+from retrieval_bench.errors import DataError, UnavailableError, UsageError
+from retrieval_bench.specs import dataset_cards
+
+_SHIPPED = "screening/"
+
+
+def load_reviews(names: Sequence[str] = ()) -> list[Review]:
+    """Read reviews.
+
+    Args:
+        names: cards (``screening/ace``, or ``ace`` for short), CSV files, folders of CSV files, or CLEF TAR folders;
+            none of them means every review with a card that is on this machine.
+
+    Raises:
+        UnknownNameError: no such card or file.
+        UnavailableError: the records are not on this machine; says how to get them.
+        DataError: they cannot be read (see ``datasets.screening`` and ``datasets.clef_tar``).
+        UsageError: a review is asked for twice.
+    """
+    reviews = [review for name in names or _at_hand() for review in _load(name)]
+    known = [review.name for review in reviews]
+    if double := {name for name in known if known.count(name) > 1}:
+        raise UsageError(f"asked for twice: {', '.join(sorted(double))}")
+    return reviews
+
+
+def _at_hand() -> list[str]:
+    found, reasons = [], []
+    for name in (card for card in dataset_cards() if card.startswith(_SHIPPED)):
+        try:
+            local_copy(name)
+        except UnavailableError as error:
+            reasons.append(error)
+        else:
+            found.append(name)
+    if not found:
+        raise reasons[0]
+    return found
+
+
+def _load(name: str) -> list[Review]:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    short = f"{_SHIPPED}{name}"
+    card, local = local_copy(short if short in dataset_cards() else name)
+    if card.reader not in ("screening", "clef_tar") or local is None:
+        raise UsageError(f"{name}: is not a systematic review but data for the reader {card.reader!r}")
+    return _folder(local) if local.is_dir() else [read_review(local)]
+
+
+def _folder(folder: Path) -> list[Review]:
+    if is_clef_tar(folder):
+        return list(read_reviews(folder).values())
+    files = sorted(folder.glob("*.csv"))
+    if not files:
+        raise DataError(
+            f"{folder}: holds neither CSV files of reviews nor a CLEF TAR collection (topics/, corpus.jsonl)"
+        )
+    return [read_review(file) for file in files]

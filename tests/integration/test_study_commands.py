@@ -1,0 +1,69 @@
+"""The commands of the protocols, end to end over small folders."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("bm25s")
+pytest.importorskip("sklearn")
+pytest.importorskip("jinja2")
+
+from retrieval_bench.cli import app
+from retrieval_bench.records import Store
+
+FUNCTIONS = {
+    "f1": "def read_lines(path): return open(path).read().splitlines()",
+    "f2": "def write_text(path, text): open(path, 'w').write(text)",
+    "f3": "def area_of_circle(radius): return 3.14159 * radius ** 2",
+    "f4": "def reverse_words(text): return ' '.join(reversed(text.split()))",
+    "f5": "def nothing(): pass",
+    "f6": "def zero(): return 0",
+}
+QUERIES = {"q1": "read_lines of a path", "q2": "area_of_circle", "q3": "reverse_words"}
+RELEVANT = (("q1", "f1"), ("q2", "f3"), ("q2", "f2"), ("q3", "f4"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "functions"
+    (folder / "qrels").mkdir(parents=True)
+    for name, texts in (("corpus", FUNCTIONS), ("queries", QUERIES)):
+        lines = [json.dumps({"_id": key, "text": text}) for key, text in texts.items()]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = ["query-id\tcorpus-id\tscore", *(f"{query}\t{document}\t1" for query, document in RELEVANT)]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def test_codesearch_and_litsearch(folder: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "runs", tmp_path / "page.html"
+    ordinary = [str(folder), "--ranker", "bm25", "--measure-seconds", "0.05", "--out", str(out), "--html", str(page)]
+    done = CliRunner().invoke(app, ["codesearch", *ordinary, "--candidates", "3"])
+    assert done.exit_code == 0, done.output
+    assert "functions: 3 queries, 6 functions" in done.output
+    assert "among 3" in done.output
+    assert "<td class=number>" in page.read_text(encoding="utf-8")
+    (record,) = Store(out / "functions").records()
+    assert record.value("MRR") == 1.0
+    assert record.value("recall@5") == pytest.approx((1 + 1 / 2 + 1) / 3)  # bm25 returns what shares a word only
+    done = CliRunner().invoke(app, ["litsearch", *ordinary])
+    assert done.exit_code == 0, done.output
+    assert "several relevant documents: 1" in done.output
+    assert "one relevant document: 2" in done.output
+    assert len(Store(out / "functions").records()) == 1  # the same run, continued
+
+
+def test_screening(tmp_path: Path) -> None:
+    (tmp_path / "topics.jsonl").write_text('{"name": "pain", "topic": "Drugs for migraine"}\n', encoding="utf-8")
+    rows = [f"{i},{'migraine drug' if i % 4 == 0 else 'bridge steel'} {i},,{int(i % 4 == 0)}" for i in range(24)]
+    (tmp_path / "pain.csv").write_text("\n".join(["id,title,abstract,included", *rows]), encoding="utf-8")
+    page, figures = tmp_path / "page.html", tmp_path / "figures.json"
+    command = ["screening", str(tmp_path), "--ranker", "bm25", "--text", "title", "--starts", "2"]
+    done = CliRunner().invoke(app, [*command, "--html", str(page), "--json", str(figures)])
+    assert done.exit_code == 0, done.output
+    ranked, learned = json.loads(figures.read_text(encoding="utf-8"))
+    assert ranked["measures"]["AP"] == 1.0
+    assert learned["measures"]["WSS@100"] == pytest.approx(100 - 100 * 5 / 22)  # every start finds all five at once
+    assert "pain: 6 of 24 records are relevant" in page.read_text(encoding="utf-8")
