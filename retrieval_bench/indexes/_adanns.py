@@ -24,22 +24,12 @@ from retrieval_bench.indexes._adanns_calibration import (
     calibration_queries,
     exact_scores,
 )
-from retrieval_bench.indexes._adanns_nesting import NESTING, Kind, Nesting
+from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, Nesting
 from retrieval_bench.indexes._adanns_rank import top
 from retrieval_bench.indexes._faiss import filled
 from retrieval_bench.types import Corpus, FloatArray, Hits, IntArray, Metric, Params, Queries
 
-MOST_DIMENSIONS = 65_536
 _BLOCK = 256  # queries answered together: bounds the scores held at once
-
-
-class AdannsBuild(Params):
-    """How vectors are nested."""
-
-    nesting: Kind = Field("pca", description=NESTING)
-    dim: int | None = Field(
-        None, ge=1, le=MOST_DIMENSIONS, description="leading dimensions kept; None: all, or what the budget allows"
-    )
 
 
 class AdannsSearch(Params):
@@ -142,16 +132,11 @@ class AdannsIndex:
         )
 
     def _write(self, folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        facts = {"kept": self._nesting.kept, "documents": self._documents, "l2": self._metric == "l2"}
+        shared = {"matrix": self._nesting.matrix, "mean": self._nesting.mean}
+        written: dict[str, Any] = {**shared, **facts, **arrays}
         with atomic_file(folder / "arrays.npz") as path, path.open("wb") as file:
-            np.savez(
-                file,
-                matrix=self._nesting.matrix,
-                mean=self._nesting.mean,
-                kept=self._nesting.kept,
-                documents=self._documents,
-                l2=self._metric == "l2",
-                **arrays,
-            )  # type: ignore[arg-type]  # numpy's stub takes `allow_pickle` among the names
+            np.savez(file, **written)
         for name, record in (("params", self.params), ("calibration", self._calibration)):
             with atomic_file(folder / f"{name}.json") as path:
                 path.write_text(record.model_dump_json(), encoding="utf-8")

@@ -105,13 +105,13 @@ def calibrate(
     Args:
         search: answers queries at a setting.
         cost: bytes read at a setting.
-        settings: search parameters to try; one that cannot be searched is left out.
+        settings: search parameters to try.
         params: the model of search parameters.
         queries: m calibration queries.
         own: (m,) corpus row of each query, never counted, or -1.
         exact: (m, n) exact scores.
     """
-    k = min(K + 1, exact.shape[1])  # one more, for the query's own row
+    k = min(K + bool((own >= 0).any()), exact.shape[1])  # one more for the query's own row
     truth = _without(best(exact, k), own)
     tried = []
     for setting in settings:

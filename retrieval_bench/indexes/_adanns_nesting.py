@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
-from retrieval_bench.errors import DataError
+from retrieval_bench.errors import DataError, UsageError
+from retrieval_bench.indexes._adanns_rank import prefixes
 from retrieval_bench.projections import Projection, fit_pca, fit_query_aware
-from retrieval_bench.types import FloatArray, Metric, Queries
+from retrieval_bench.types import FloatArray, Metric, Params, Queries
 
 Kind = Literal["pca", "prefix", "query_aware", "adaptor"]
-NESTING = (
-    "what makes leading dimensions say the most: pca; prefix, as they come from a model trained so (Matryoshka); "
-    "query_aware, which needs training queries; adaptor, learned on the vectors"
-)
+MOST_DIMENSIONS = 65_536
+
+
+class AdannsBuild(Params):
+    """How vectors are nested."""
+
+    nesting: Kind = Field(
+        "pca",
+        description="what makes leading dimensions say the most: pca; prefix, as a model trained so gives them "
+        "(Matryoshka); query_aware, from training queries; adaptor, a rotation learned on the vectors",
+    )
+    adaptor: str | None = Field(
+        None, description="file of a trained adaptor; None: nesting = adaptor learns one at the build, unsupervised"
+    )
+    dim: int | None = Field(
+        None, ge=1, le=MOST_DIMENSIONS, description="leading dimensions kept; None: all, or what the budget allows"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +64,14 @@ class Nesting:
         """(m, d) to (m, kept) float32, whose prefixes go with the documents' prefixes."""
         if not len(self.mean):
             return np.ascontiguousarray(vectors[:, : self.kept], np.float32)
-        return (vectors - self.mean if metric == "l2" else vectors) @ self.matrix
+        centred = vectors - self.mean if metric == "l2" else vectors
+        return np.asarray(centred @ self.matrix, np.float32)
 
     def offsets(self, vectors: FloatArray, metric: Metric) -> FloatArray:
         """(m, 1) what centering the documents took from all scores of a query (m, d): ``<q, mean>``, or nothing."""
         if metric == "l2" or not len(self.mean):
             return np.zeros((len(vectors), 1), np.float32)
-        return (vectors @ self.mean)[:, None]
+        return np.asarray(vectors @ self.mean, np.float32)[:, None]
 
 
 def nesting_bytes(kind: Kind, d: int, kept: int) -> int:
@@ -63,30 +80,51 @@ def nesting_bytes(kind: Kind, d: int, kept: int) -> int:
 
 
 def nested(
-    kind: Kind, vectors: FloatArray, kept: int, *, metric: Metric, queries: Queries | None, seed: int
+    params: AdannsBuild, vectors: FloatArray, kept: int, *, metric: Metric, queries: Queries | None, seed: int
 ) -> tuple[Nesting, FloatArray]:
     """Learn a nesting, and the documents (n, kept) float32 in it.
 
-    ``pca`` only turns the vectors, so that all dimensions together give the exact score; ``query_aware`` and
-    ``adaptor`` do so for inner products, where the map of the queries undoes that of the documents.
+    ``pca`` and ``adaptor`` only turn the vectors, so that all dimensions together give the exact score; so does
+    ``query_aware`` for inner products, where the map of the queries undoes that of the documents.
 
     Raises:
-        DataError: ``query_aware`` without queries.
+        ArtifactError: the adaptor's file cannot be read.
+        DataError: ``query_aware`` without queries, or an adaptor of other dimensions.
+        UsageError: ``query_aware`` under ``l2``.
     """
     d = vectors.shape[1]
-    if kind == "prefix":
+    if params.nesting == "prefix":
         documents = np.ascontiguousarray(vectors[:, :kept], np.float32)
         return Nesting(matrix=np.empty((d, 0), np.float32), mean=np.empty(0, np.float32), kept=kept), documents
-    projection = _fitted(kind, vectors, kept, metric, queries, seed)
+    projection = leading(_fitted(params, vectors, kept, metric, queries, seed), kept)
     return Nesting(matrix=projection.query, mean=projection.mean, kept=kept), projection.documents(vectors)
 
 
 def _fitted(
-    kind: Kind, vectors: FloatArray, kept: int, metric: Metric, queries: Queries | None, seed: int
+    params: AdannsBuild, vectors: FloatArray, kept: int, metric: Metric, queries: Queries | None, seed: int
 ) -> Projection:
     asked = None if queries is None else queries.require_vectors()
-    if kind == "query_aware":
+    if params.nesting == "pca":
+        return fit_pca(vectors, kept, seed=seed)
+    if params.nesting == "query_aware":
         if asked is None:
             raise DataError("nesting = 'query_aware' learns from queries: give training queries, or use 'pca'")
-        return fit_query_aware(vectors, asked, kept, metric=metric, seed=seed)
-    return fit_pca(vectors, kept, seed=seed)
+        if metric == "l2":
+            raise UsageError("nesting = 'query_aware' keeps inner products, not distances: use 'pca' under l2")
+        return fit_query_aware(vectors, asked, kept, seed=seed)
+    from retrieval_bench.projections.adaptor import fit_adaptor, load_adaptor  # the only nesting that needs torch
+
+    d = vectors.shape[1]
+    if params.adaptor is not None:
+        trained = load_adaptor(Path(params.adaptor))
+        if trained.query.shape != (d, d):
+            raise DataError(f"{params.adaptor}: is of {len(trained.mean)} dimensions, the vectors have {d}")
+        return trained
+    dims = [width for width in prefixes(d) if width < d] or [d]
+    return fit_adaptor(vectors, dims=dims, queries=asked, metric=metric, seed=seed)
+
+
+def leading(projection: Projection, kept: int) -> Projection:
+    """The projection to the first ``kept`` of its dimensions."""
+    query, database = (np.ascontiguousarray(side[:, :kept]) for side in (projection.query, projection.database))
+    return Projection(query=query, database=database, mean=projection.mean)

@@ -13,9 +13,8 @@ from pydantic import Field
 
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import ArtifactError, UsageError
-from retrieval_bench.indexes._adanns import MOST_DIMENSIONS, AdannsBuild
 from retrieval_bench.indexes._adanns_calibration import CALIBRATION_BYTES
-from retrieval_bench.indexes._adanns_nesting import nesting_bytes
+from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, AdannsBuild, nesting_bytes
 from retrieval_bench.indexes._faiss import check_enough, seed_clustering
 from retrieval_bench.indexes._faiss_memory import LIST_BYTES
 from retrieval_bench.indexes._pq_plan import REFINES, Refine

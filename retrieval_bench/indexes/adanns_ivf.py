@@ -11,10 +11,10 @@ from pydantic import Field
 
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
-from retrieval_bench.indexes._adanns import MOST_DIMENSIONS, AdannsBuild, AdannsIndex, AdannsSearch
+from retrieval_bench.indexes._adanns import AdannsIndex, AdannsSearch
 from retrieval_bench.indexes._adanns_calibration import CALIBRATION_BYTES, Cost
 from retrieval_bench.indexes._adanns_lists import NestedLists, cluster, nearest_lists
-from retrieval_bench.indexes._adanns_nesting import nested, nesting_bytes
+from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, AdannsBuild, nested, nesting_bytes
 from retrieval_bench.indexes._adanns_rank import pair_scores, prefixes
 from retrieval_bench.indexes._faiss import check_enough, filled
 from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists, probing
@@ -73,7 +73,7 @@ class AdannsIvf(AdannsIndex):
         lists, kept = _layout(params, n, d, budget)
         check_enough(n, lists)
         d_c = params.d_c or -(-kept // 4)
-        self._nesting, documents = nested(params.nesting, vectors, kept, metric=metric, queries=queries, seed=seed)
+        self._nesting, documents = nested(params, vectors, kept, metric=metric, queries=queries, seed=seed)
         self._metric, self._documents = metric, n
         centroids, members = cluster(documents[:, :d_c], lists, metric, seed)
         self._lists = NestedLists.of(documents, centroids, members)
@@ -151,16 +151,16 @@ class AdannsIvf(AdannsIndex):
 
 def _layout(params: AdannsIvfBuild, n: int, d: int, budget: Budget) -> tuple[int, int]:
     """Lists, and dimensions kept: all that fit, with centroids in an eighth of the budget at most."""
-    for name, value in (("dim", params.dim), ("d_c", params.d_c)):
-        if value is not None and value > (params.dim or d):
-            raise UsageError(f"adanns_ivf: {name} = {value} is more than the {params.dim or d} dimensions there are")
+    most = params.dim or d
+    for name, value in (("dim", most), ("d_c", params.d_c or 1)):
+        if value > min(most, d):
+            raise UsageError(f"adanns_ivf: {name} = {value} is more than the {min(most, d)} dimensions there are")
 
     def total(lists: int, kept: int) -> int:
         centroids = lists * (4 * (params.d_c or -(-kept // 4)) + 8) + 8
         return n * (4 * kept + 4) + centroids + nesting_bytes(params.nesting, d, kept) + CALIBRATION_BYTES
 
     allowed = allowed_bytes(budget, n)
-    most = params.dim or d
     least = params.dim or max(min(_LEAST_DIMENSIONS, d), params.d_c or 1)
     lists = params.lists or automatic_lists(n)
     while params.lists is None and lists > 1 and allowed is not None and lists * (most + 8) > allowed / 8:

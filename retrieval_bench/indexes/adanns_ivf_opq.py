@@ -11,11 +11,11 @@ import numpy as np
 from pydantic import Field
 
 from retrieval_bench.files import atomic_file
-from retrieval_bench.indexes._adanns import MOST_DIMENSIONS, AdannsIndex, AdannsSearch
+from retrieval_bench.indexes._adanns import AdannsIndex, AdannsSearch
 from retrieval_bench.indexes._adanns_calibration import Cost
 from retrieval_bench.indexes._adanns_kept import KeptVectors
 from retrieval_bench.indexes._adanns_lists import cluster, nearest_lists
-from retrieval_bench.indexes._adanns_nesting import nested
+from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, nested
 from retrieval_bench.indexes._adanns_pq import AdannsPqBuild, PqLayout, plan, read_faiss, rotation, sampled
 from retrieval_bench.indexes._faiss import METRICS, drop_tables, filled, seed_clustering
 from retrieval_bench.indexes._faiss_memory import bytes_by_part
@@ -73,9 +73,7 @@ class AdannsIvfOpq(AdannsIndex):
         lists = (params.lists,) if params.lists else tuple(usual >> shift for shift in range(usual.bit_length()))
         d_c = params.d_c or -(-(params.dim or d) // 4)
         layout = plan(self.name, params, n, d, budget, lists=lists, d_c=d_c)
-        self._nesting, documents = nested(
-            params.nesting, vectors, layout.kept, metric=metric, queries=queries, seed=seed
-        )
+        self._nesting, documents = nested(params, vectors, layout.kept, metric=metric, queries=queries, seed=seed)
         self._metric, self._documents = metric, n
         self._centroids, members = cluster(documents[:, :d_c], layout.lists, metric, seed)
         self._index = _coded(layout, documents, members, metric, seed)

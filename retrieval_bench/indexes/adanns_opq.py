@@ -51,9 +51,7 @@ class AdannsOpq(AdannsIndex):
         vectors = corpus.require_vectors()
         n, d = vectors.shape
         layout = plan(self.name, params, n, d, budget)
-        self._nesting, documents = nested(
-            params.nesting, vectors, layout.kept, metric=metric, queries=queries, seed=seed
-        )
+        self._nesting, documents = nested(params, vectors, layout.kept, metric=metric, queries=queries, seed=seed)
         self._metric, self._documents = metric, n
         prefix = np.ascontiguousarray(documents[:, : layout.d_s])
         turn = rotation(layout, prefix, seed)
