@@ -106,7 +106,7 @@ class AdannsIndex:
         return make_hits(rows, scores + self._nesting.offsets(vectors, self._metric))
 
     def setting(self, k: int, params: Any) -> Any:
-        """The search parameters with everything that is None filled in: what a budget chose can be read here.
+        """The search parameters as used: everything that is None filled in, and budgets replaced by what they chose.
 
         Raises:
             UsageError: out of the index's range, a budget beside a fixed value, or nothing keeps the budget.
@@ -117,7 +117,8 @@ class AdannsIndex:
             if fixed:
                 raise UsageError(f"bytes_read and latency_ms choose {', '.join(fixed)}: give one or the other")
             values = self._calibration.choose(k, bytes_read=params.bytes_read, latency_ms=params.latency_ms)
-        chosen = filled(params, **{name: value for name, value in values.items() if getattr(params, name) is None})
+        free = {name: value for name, value in values.items() if getattr(params, name) is None}
+        chosen = filled(params, **free, bytes_read=None, latency_ms=None)
         if chosen.d_r > self._nesting.kept:
             raise UsageError(f"d_r = {chosen.d_r}, but the index keeps {self._nesting.kept} dimensions")
         self._check(chosen)
@@ -148,7 +149,7 @@ class AdannsIndex:
             ArtifactError: a file is missing, cut short or not what it should be.
         """
         try:
-            with np.load(folder / "arrays.npz", allow_pickle=False) as file:
+            with (folder / "arrays.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in names}
                 self._nesting = Nesting(matrix=file["matrix"], mean=file["mean"], kept=int(file["kept"]))
                 self._documents = int(file["documents"])

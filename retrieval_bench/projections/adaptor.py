@@ -32,7 +32,7 @@ _ANCHORS, _CORPUS = 4096, 16_384  # vectors asked, and documents they are compar
 _NEIGHBORS = 8
 _BATCH, _RANDOM = 64, 256
 _STEPS, _CHECK = 300, 50
-_RATE = 1e-3
+_RATE = 0.02  # over sqrt(D), the size of a rotation's entries
 _HELD_OUT = 10  # one anchor in so many is never trained on, and decides which step is kept
 _SOFTNESS = 0.5  # of the distribution over candidates, in standard deviations of a query's scores
 
@@ -150,25 +150,23 @@ def _task(
 def _trained(task: _Task, dims: Sequence[int], seed: int) -> FloatArray:
     """The rotation (D, D) float32, relative to the start, of the least held-out loss."""
     generator = torch.Generator().manual_seed(seed)
-    held = torch.arange(len(task.anchors)) % _HELD_OUT == 0
-    trained, kept = torch.nonzero(~held)[:, 0], torch.nonzero(held)[:, 0][: 4 * _BATCH]
+    trained, kept = _split(len(task.anchors))
+    paired, kept_pairs = (None, None) if task.pairs is None else _split(len(task.pairs[0]))
     random = torch.randint(len(task.documents), (_RANDOM,), generator=generator)  # the same for every check
     d = task.documents.shape[1]
     turn = torch.eye(d, requires_grad=True)
-    optimizer = torch.optim.Adam([turn], lr=_RATE)
+    optimizer = torch.optim.Adam([turn], lr=_RATE / d**0.5)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
     best, least = turn.detach().clone(), torch.inf
     for step in range(_STEPS + 1):
         if step % _CHECK == 0:
             with torch.no_grad():
-                loss = float(_loss(task, turn, kept, random, dims, pairs=None))
+                loss = float(_loss(task, turn, kept, random, dims, pairs=kept_pairs))
             if loss < least:
                 best, least = turn.detach().clone(), loss
         batch = trained[torch.randint(len(trained), (_BATCH,), generator=generator)]
         drawn = torch.randint(len(task.documents), (_RANDOM,), generator=generator)
-        pairs = None
-        if task.pairs is not None:
-            pairs = torch.randint(len(task.pairs[0]), (_BATCH,), generator=generator)
+        pairs = None if paired is None else paired[torch.randint(len(paired), (_BATCH,), generator=generator)]
         optimizer.zero_grad()
         _loss(task, turn, batch, drawn, dims, pairs=pairs).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -177,6 +175,14 @@ def _trained(task: _Task, dims: Sequence[int], seed: int) -> FloatArray:
             turn.copy_(1.5 * turn - 0.5 * turn @ (turn.T @ turn))
     left, _, right = np.linalg.svd(best.numpy().astype(np.float64))
     return np.asarray(left @ right, np.float32)
+
+
+def _split(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Places to train on, and those held out; the same ones where there are too few to hold any out."""
+    places = torch.arange(count)
+    if count < 2 * _HELD_OUT:
+        return places, places
+    return places[places % _HELD_OUT != 0], places[::_HELD_OUT][: 4 * _BATCH]
 
 
 def _loss(
