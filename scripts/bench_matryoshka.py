@@ -49,6 +49,7 @@ class Bench:
         return exact_neighbors(self.vectors, self.data.queries[split].require_vectors(), K, self.data.metric)
 
     def queries(self, split: str) -> Queries:
+        """The queries of a split."""
         return self.data.queries[split]
 
     def values(self, rows: IntArray, split: str) -> Values:
@@ -61,6 +62,7 @@ class Bench:
         return found
 
     def built(self, backend: str, **params: Any) -> Any:
+        """An index with these build parameters."""
         index = indexes.get(backend)()
         wanted = index.BuildParams(**params)
         train = self.data.queries.get("train") or self.data.queries[self.learn]
@@ -68,6 +70,7 @@ class Bench:
         return index
 
     def answered(self, index: Any, split: str, **search: Any) -> Values:
+        """Values of its answers at these search parameters."""
         return self.values(index.search(self.queries(split), K, index.SearchParams(**search)).rows, split)
 
 
