@@ -32,7 +32,8 @@ def _vectors(n: int = N, d: int = D, seed: int = 0) -> FloatArray:
     generator = np.random.default_rng(seed)
     turn, _ = np.linalg.qr(np.random.default_rng(99).standard_normal((d, d)))
     spread = generator.standard_normal((n, d)) * np.geomspace(2, 0.2, d)
-    return (spread @ turn + 0.3).astype(np.float32)
+    vectors: FloatArray = (spread @ turn + 0.3).astype(np.float32)
+    return vectors
 
 
 def _queries(m: int = 40, seed: int = 1) -> Queries:
