@@ -1,0 +1,104 @@
+"""Inverted lists of nested vectors: clustered on one prefix, scanned on any other, each vector stored once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.indexes._adanns_rank import best
+from retrieval_bench.indexes._faiss import METRICS, seed_clustering, training_rows
+from retrieval_bench.types import FloatArray, IntArray, Metric
+
+_ROUNDS = 10  # of k-means, as faiss trains its inverted files
+
+
+def cluster(vectors: FloatArray, lists: int, metric: Metric, seed: int) -> tuple[FloatArray, IntArray]:
+    """Centroids (lists, w) of vectors (n, w), and the list (n,) that each vector belongs to."""
+    width = vectors.shape[1]
+    clustering = faiss.Clustering(width, lists)
+    clustering.niter = _ROUNDS
+    seed_clustering(clustering, seed)
+    quantizer = faiss.IndexFlat(width, METRICS[metric])
+    clustering.train(training_rows(vectors, lists, seed), quantizer)
+    _, nearest = quantizer.search(np.ascontiguousarray(vectors), 1)
+    return faiss.vector_to_array(clustering.centroids).reshape(lists, width), nearest[:, 0]
+
+
+def nearest_lists(asked: FloatArray, centroids: FloatArray, nprobe: int, metric: Metric) -> IntArray:
+    """The ``nprobe`` lists (m, nprobe) whose centroids (lists, w) are best for queries (m, w), in no order."""
+    scores = asked @ centroids.T
+    if metric == "l2":
+        scores -= 0.5 * np.einsum("lw,lw->l", centroids, centroids)
+    return best(scores, nprobe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestedLists:
+    """What is searched.
+
+    Attributes:
+        vectors: (n, d) float32, list after list: a scan reads the first columns only, 16 to a cache line.
+        rows: (n,) int32 corpus rows of the vectors.
+        starts: (lists + 1,) int64 where each list begins in ``vectors``.
+        centroids: (lists, d_c) float32.
+    """
+
+    vectors: FloatArray
+    rows: npt.NDArray[np.int32]
+    starts: IntArray
+    centroids: FloatArray
+
+    @classmethod
+    def of(cls, vectors: FloatArray, centroids: FloatArray, members: IntArray) -> NestedLists:
+        """Lists of these vectors (n, d); ``members`` (n,) says to which list each belongs."""
+        rows = np.argsort(members, kind="stable").astype(np.int32)
+        sizes = np.bincount(members, minlength=len(centroids))
+        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+        return cls(vectors=vectors[rows], rows=rows, starts=starts, centroids=centroids)
+
+    def scan(self, asked: FloatArray, probed: IntArray, depth: int, metric: Metric) -> tuple[IntArray, FloatArray]:
+        """The ``depth`` best of the probed lists on the leading dimensions.
+
+        Args:
+            asked: (m, d_s) queries.
+            probed: (m, nprobe) lists.
+            depth: candidates wanted for each query.
+            metric: ``ip`` or ``l2``.
+
+        Returns:
+            Positions (m, depth) in ``vectors``, -1 where there are too few, and their scores (m, depth), in no order.
+        """
+        m, width = asked.shape
+        sizes = np.diff(self.starts)[probed]
+        ends = np.cumsum(sizes, axis=1)
+        begins = ends - sizes
+        scores = np.full((m, max(depth, int(ends[:, -1].max()))), -np.inf, np.float32)
+        order = np.argsort(probed, axis=None, kind="stable")
+        query, begin = order // probed.shape[1], begins.ravel()[order]
+        lists, first = np.unique(probed.ravel()[order], return_index=True)
+        for number, (start, stop) in zip(lists, pairwise([*first, len(order)]), strict=True):
+            block = self.vectors[self.starts[number] : self.starts[number + 1], :width]
+            asking = query[start:stop]
+            found = asked[asking] @ block.T
+            if metric == "l2":
+                found *= 2
+                found -= np.einsum("nw,nw->n", block, block)
+                found -= np.einsum("mw,mw->m", asked[asking], asked[asking])[:, None]
+            for row, column, part in zip(asking, begin[start:stop], found, strict=True):
+                scores[row, column : column + len(block)] = part
+        columns = best(scores, depth)
+        return self._positions(columns, probed, begins, ends), np.take_along_axis(scores, columns, axis=1)
+
+    def _positions(self, columns: IntArray, probed: IntArray, begins: IntArray, ends: IntArray) -> IntArray:
+        """Positions in ``vectors`` of columns (m, c) of the scores, -1 behind the last list of a query."""
+        far = int(max(ends.max(), columns.max())) + 1
+        shift = far * np.arange(len(probed))[:, None]  # so that one sorted array holds the ends of all queries
+        list_of = np.searchsorted((ends + shift).ravel(), (columns + shift).ravel(), side="right")
+        inside = columns < ends[:, -1:]
+        list_of = np.where(inside.ravel(), list_of, 0)
+        positions = self.starts[probed.ravel()[list_of]] - begins.ravel()[list_of] + columns.ravel()
+        return np.where(inside, positions.reshape(columns.shape), -1)
