@@ -12,7 +12,7 @@ from retrieval_bench.types import Dataset, Hits
 
 PerQuery = dict[str, npt.NDArray[np.float64]]
 JUDGED_METRICS = (
-    "nDCG@10", "recall@5", "recall@20", "recall@100", "MRR", "MRR@10", "MAP", "P@10", "success@10", "judged@10",
+    "nDCG@10", "recall@5", "recall@20", "recall@100", "MRR", "MRR@10", "MAP", "P@10", "P@30", "success@10", "judged@10",
 )  # fmt: skip
 NEIGHBOR_CUTS = (1, 10, 100)
 
