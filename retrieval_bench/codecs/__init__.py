@@ -1,0 +1,8 @@
+"""Codecs: vectors to short codes by one common knob, bytes per vector; one method per file, found by the file's name."""
+
+from __future__ import annotations
+
+from retrieval_bench.codecs._base import Arrays, Codec, nbytes, registered
+from retrieval_bench.codecs._traffic import read_traffic
+
+__all__ = ["Arrays", "Codec", "nbytes", "read_traffic", "registered"]
