@@ -1,4 +1,4 @@
-"""Codecs: vectors to short codes by one common knob, bytes per vector; one method per file, found by the file's name."""
+"""Codecs: vectors to short codes by one common knob, bytes per vector. One method per file, found by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a codec is: tables that all vectors share, a code for each, and a space in which decoded vectors meet queries."""
+"""What a codec is: tables that all vectors share, a code for each, and a space where decoded ones meet queries."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def first_fitting(name: str, layouts: Iterable[L], cost: Callable[[L], int], *, 
     Raises:
         BudgetError: none fits; says how many bytes the smallest needs.
     """
-    allowed = int(bytes_per_vector * n)
+    allowed = in_all(bytes_per_vector, n)
     smallest: int | None = None
     for layout in layouts:
         needed = cost(layout)
@@ -44,11 +44,16 @@ def first_fitting(name: str, layouts: Iterable[L], cost: Callable[[L], int], *, 
     )
 
 
+def in_all(bytes_per_vector: float, n: int) -> int:
+    """Whole bytes for n vectors; a share that was divided by n comes back as what it was."""
+    return int(bytes_per_vector * n + 1e-6)
+
+
 def variances(vectors: FloatArray) -> npt.NDArray[np.float64]:
     """(d,) variances along the principal components of centred (n, d) vectors, largest first, all above zero."""
     rows = vectors[:: max(1, len(vectors) // _MOST_ROWS)].astype(np.float64)
     found = np.linalg.eigvalsh(rows.T @ rows / len(rows))[::-1]
-    return np.maximum(found, max(float(found[0]), np.finfo(np.float32).tiny) * 1e-9)
+    return np.maximum(found, max(float(found[0]), float(np.finfo(np.float32).tiny)) * 1e-9)
 
 
 def lost(spread: npt.NDArray[np.float64], rank: int, bits: float, *, adaptive: bool = True) -> float:

@@ -10,7 +10,7 @@ from retrieval_bench.codecs._base import Arrays, Codec, Rows, registered
 from retrieval_bench.codecs._basis import HALF, half
 from retrieval_bench.codecs._codebooks import configure
 from retrieval_bench.codecs._groups import members
-from retrieval_bench.codecs._plan import first_fitting, variances
+from retrieval_bench.codecs._plan import first_fitting, in_all, variances
 from retrieval_bench.codecs._uniform import learned_steps, quantized, restored
 from retrieval_bench.projections import fit_pca
 from retrieval_bench.types import FloatArray
@@ -55,7 +55,7 @@ class ClusterDim(Codec):
         self.tables = {"centres": half(centres, what=self.name)}
         residuals = vectors - self.tables["centres"].astype(np.float32)[self._group]
         sizes = np.bincount(self._group, minlength=clusters)
-        dims = _dimensions(residuals, self._group, sizes, int(bytes_per_vector * n) - n - clusters * HALF * d, column)
+        dims = _dimensions(residuals, self._group, sizes, in_all(bytes_per_vector, n) - n - clusters * HALF * d, column)
         for cluster, dim in enumerate(dims):
             own = residuals[self._group == cluster]
             if dim:

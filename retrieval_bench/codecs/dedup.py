@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from retrieval_bench.codecs._base import Arrays, Codec, Rows, registered
 from retrieval_bench.codecs._basis import HALF, half
-from retrieval_bench.codecs._plan import first_fitting
+from retrieval_bench.codecs._plan import first_fitting, in_all
 from retrieval_bench.types import FloatArray, IntArray
 
 _POINTER_BYTES = 2
@@ -46,7 +46,7 @@ class Dedup(Codec):
         )
         width = d // m
         blocks = np.ascontiguousarray(vectors).reshape(n * m, width)
-        most = (int(bytes_per_vector * n) - n * _POINTER_BYTES * m) // (HALF * width)
+        most = (in_all(bytes_per_vector, n) - n * _POINTER_BYTES * m) // (HALF * width)
         self._pointers, count = _merged(blocks, min(most, _MOST_BLOCKS), seed)
         sums = np.empty((count, width))
         for column in range(width):

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from retrieval_bench.codecs._base import Arrays, Codec, Rows, registered
 from retrieval_bench.codecs._basis import HALF, half
-from retrieval_bench.codecs._plan import first_fitting
+from retrieval_bench.codecs._plan import first_fitting, in_all
 from retrieval_bench.types import FloatArray, IntArray
 
 _MULTIPLIER = 2_654_435_761  # Knuth's, of multiplicative hashing in 32 bits
@@ -29,7 +29,7 @@ class Hashing(Codec):
     ) -> None:
         """See Codec."""
         n, d = vectors.shape
-        most = min(n, max(1, int(bytes_per_vector * n) // (HALF * d)))
+        most = min(n, max(1, in_all(bytes_per_vector, n) // (HALF * d)))
         buckets = first_fitting(self.name, [most], lambda b: b * HALF * d, n=n, bytes_per_vector=bytes_per_vector)
         self.facts = {"rows": n, "buckets": buckets, "seed": seed % (1 << 31)}
         of_row = self._bucket(slice(0, n))

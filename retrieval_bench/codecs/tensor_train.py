@@ -18,7 +18,7 @@ _PLACE_BYTES = 4
 
 @registered.register("tensor_train")
 class TensorTrain(Codec):
-    """TT-SVD (Oseledets 2011) of the table, as TT-Rec (Yin et al. 2021) shapes it: rows and dimensions in three factors.
+    """TT-SVD (Oseledets 2011) of the table, its rows and dimensions in three factors as in TT-Rec (Yin et al. 2021).
 
     Row ``(i, j, k)`` is ``first[i] @ second[j] @ third[k]``. Rows are put in order along the principal components
     first, so that near vectors share cores; the place of each row is kept.
@@ -40,8 +40,9 @@ class TensorTrain(Codec):
         most = min(_MOST_RANK, rows[0] * dims[0], rows[2] * dims[2])
 
         def cost(rank: int) -> int:
-            values: int = rank * (rows[0] * dims[0] + rank * rows[1] * dims[1] + rows[2] * dims[2])
-            return HALF * values + _PLACE_BYTES * n
+            values = rank * (rows[0] * dims[0] + rank * rows[1] * dims[1] + rows[2] * dims[2])
+            needed: int = HALF * values + _PLACE_BYTES * n
+            return needed
 
         rank = first_fitting(self.name, range(most, 0, -1), cost, n=n, bytes_per_vector=bytes_per_vector)
         self._places = _order(vectors, rows)
@@ -92,7 +93,7 @@ def _divisors(d: int) -> tuple[int, int, int]:
 
 
 def _order(vectors: FloatArray, rows: tuple[int, int, int]) -> npt.NDArray[np.uint32]:
-    """(n,) place of each row: cut along the first component, each piece along the second, each of those by the third."""
+    """(n,) place of each row: cut along the first component, the pieces along the second, theirs along the third."""
     spread = np.linalg.eigh((vectors.T @ vectors).astype(np.float64))[1][:, ::-1][:, :3]
     along = vectors @ spread.astype(np.float32)
     order = np.argsort(along[:, 0], kind="stable")

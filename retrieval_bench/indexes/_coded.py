@@ -170,7 +170,7 @@ class CodedIndex:
         try:
             facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
             loaded.params = cls.BuildParams.model_validate(facts["params"])
-            with np.load(folder / "arrays.npz", allow_pickle=False) as arrays:
+            with (folder / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 for key in arrays.files:
                     kind, _, name = key.partition(".")
                     groups[kind][name] = arrays[key]
@@ -198,11 +198,11 @@ class _Scorer:
         """(len(who), len(decoded)): inner products, or minus squared distances."""
         asked, centroid = self._asked[who], self._centroids[number]
         if self._metric == "ip":
-            found = self._reduced[who] @ decoded.T
-            found += (asked @ centroid)[:, None]
-            return found
+            products: FloatArray = self._reduced[who] @ decoded.T
+            products += (asked @ centroid)[:, None]
+            return products
         away = asked - centroid
-        found: FloatArray = (self._reduced[who] - self._codec.queries(centroid[None])) @ (2 * decoded.T)
-        found -= np.einsum("nr,nr->n", decoded, decoded)
-        found -= np.einsum("md,md->m", away, away)[:, None]
-        return found
+        scores: FloatArray = (self._reduced[who] - self._codec.queries(centroid[None])) @ (2 * decoded.T)
+        scores -= np.einsum("nr,nr->n", decoded, decoded)
+        scores -= np.einsum("md,md->m", away, away)[:, None]
+        return scores

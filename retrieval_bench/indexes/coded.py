@@ -37,8 +37,8 @@ class Coded(CodedIndex):
             UnknownNameError: no such codec.
         """
         vectors = corpus.require_vectors()
-        mean = np.mean(vectors, axis=0, dtype=np.float64, keepdims=True)
-        lists = {"centroids": mean.astype(np.float32), "starts": np.array([0, len(vectors)], np.int64)}
+        mean = np.asarray(np.mean(vectors, axis=0, dtype=np.float64), np.float32)
+        lists = {"centroids": mean[None], "starts": np.array([0, len(vectors)], np.int64)}
         room = self._code(vectors, lists, params, budget, metric=metric, seed=seed)
         self.params = params.model_copy(update={"bytes": room})
 
