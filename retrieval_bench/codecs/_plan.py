@@ -13,7 +13,7 @@ from retrieval_bench.types import FloatArray
 
 L = TypeVar("L")
 _MOST_ROWS = 1 << 16  # variances of some hundred dimensions do not change visibly with more
-_STEPS = (1, 2, 3, 4, 6)  # times powers of two: the ranks that are tried
+_STEPS = (1, 2, 3, 4, 5, 6, 7)  # times powers of two: the ranks that are tried
 
 
 def first_fitting(name: str, layouts: Iterable[L], cost: Callable[[L], int], *, n: int, bytes_per_vector: float) -> L:
@@ -52,8 +52,9 @@ def in_all(bytes_per_vector: float, n: int) -> int:
 def variances(vectors: FloatArray) -> npt.NDArray[np.float64]:
     """(d,) variances along the principal components of centred (n, d) vectors, largest first, all above zero."""
     rows = vectors[:: max(1, len(vectors) // _MOST_ROWS)].astype(np.float64)
-    found = np.linalg.eigvalsh(rows.T @ rows / len(rows))[::-1]
-    return np.maximum(found, max(float(found[0]), float(np.finfo(np.float32).tiny)) * 1e-9)
+    found: npt.NDArray[np.float64] = np.linalg.eigvalsh(rows.T @ rows / len(rows))[::-1]
+    floor = max(float(found[0]), float(np.finfo(np.float32).tiny)) * 1e-9
+    return np.maximum(found, floor).astype(np.float64)
 
 
 def lost(spread: npt.NDArray[np.float64], rank: int, bits: float, *, adaptive: bool = True) -> float:

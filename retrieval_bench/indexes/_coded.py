@@ -202,7 +202,8 @@ class _Scorer:
             products += (asked @ centroid)[:, None]
             return products
         away = asked - centroid
-        scores: FloatArray = (self._reduced[who] - self._codec.queries(centroid[None])) @ (2 * decoded.T)
+        scores: FloatArray = (self._reduced[who] - self._codec.queries(centroid[None])) @ decoded.T
+        scores *= 2
         scores -= np.einsum("nr,nr->n", decoded, decoded)
         scores -= np.einsum("md,md->m", away, away)[:, None]
         return scores

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from retrieval_bench.codecs import Arrays
 from retrieval_bench.indexes._coded import CodedBuild, CodedIndex, CodedSearch
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
@@ -38,7 +39,7 @@ class Coded(CodedIndex):
         """
         vectors = corpus.require_vectors()
         mean = np.asarray(np.mean(vectors, axis=0, dtype=np.float64), np.float32)
-        lists = {"centroids": mean[None], "starts": np.array([0, len(vectors)], np.int64)}
+        lists: Arrays = {"centroids": mean[None], "starts": np.array([0, len(vectors)], np.int64)}
         room = self._code(vectors, lists, params, budget, metric=metric, seed=seed)
         self.params = params.model_copy(update={"bytes": room})
 

@@ -30,7 +30,7 @@ def _vectors(n: int = N, d: int = D, seed: int = 0) -> FloatArray:
     spread = np.linspace(1.5, 0.3, d)
     centres = generator.standard_normal((20, d)) * spread
     vectors = centres[generator.integers(20, size=n)] + 0.5 * generator.standard_normal((n, d)) * spread
-    return (vectors - vectors.mean(axis=0)).astype(np.float32)
+    return np.asarray(vectors - vectors.mean(axis=0), np.float32)
 
 
 def _fitted(name: str, vectors: FloatArray, size: float, **settings: Any) -> tuple[Codec, dict[str, Any]]:
@@ -56,7 +56,8 @@ def test_bytes_are_those_of_the_arrays_and_within_the_budget(name: str) -> None:
     codec, codes = _fitted(name, vectors, 24)
     total = nbytes(codes) + nbytes(codec.tables)
     assert 0 < total <= 24 * N
-    np.savez(saved, **codes, **{f"table_{key}": table for key, table in codec.tables.items()})
+    arrays = codes | {f"table_{key}": table for key, table in codec.tables.items()}
+    np.savez(saved, **arrays)  # type: ignore[arg-type]  # its second argument is a flag in the stubs only
     headers = 400 * (len(codes) + len(codec.tables) + 1)
     assert total <= saved.tell() <= total + headers
 
