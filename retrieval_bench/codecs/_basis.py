@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.codecs._base import Arrays
 from retrieval_bench.errors import DataError
-from retrieval_bench.projections import fit_pca
 from retrieval_bench.types import FloatArray
+
+if TYPE_CHECKING:
+    from retrieval_bench.projections import Projection
 
 HALF = 2  # bytes of a float16
 
@@ -31,8 +33,18 @@ def basis_bytes(d: int, rank: int) -> int:
     return 0 if rank == d else HALF * d * rank
 
 
+def components(vectors: FloatArray, rank: int, seed: int) -> Projection:
+    """The leading principal components of centred vectors.
+
+    What fits them is imported here: a process that only answers queries does without scipy's linear algebra.
+    """
+    from retrieval_bench.projections import fit_pca
+
+    return fit_pca(vectors, rank, seed=seed, center=False)
+
+
 def principal(vectors: FloatArray, rank: int, seed: int) -> Arrays:
     """The table ``basis`` (d, rank) of leading principal components of centred vectors; no table where rank is d."""
     if rank == vectors.shape[1]:
         return {}
-    return {"basis": half(fit_pca(vectors, rank, seed=seed, center=False).database, what="basis")}
+    return {"basis": half(components(vectors, rank, seed).database, what="basis")}

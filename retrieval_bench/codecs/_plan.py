@@ -52,9 +52,10 @@ def in_all(bytes_per_vector: float, n: int) -> int:
 def variances(vectors: FloatArray) -> npt.NDArray[np.float64]:
     """(d,) variances along the principal components of centred (n, d) vectors, largest first, all above zero."""
     rows = vectors[:: max(1, len(vectors) // _MOST_ROWS)].astype(np.float64)
-    found: npt.NDArray[np.float64] = np.linalg.eigvalsh(rows.T @ rows / len(rows))[::-1]
+    found = np.linalg.eigvalsh(rows.T @ rows / len(rows))[::-1]
     floor = max(float(found[0]), float(np.finfo(np.float32).tiny)) * 1e-9
-    return np.maximum(found, floor).astype(np.float64)
+    spread: npt.NDArray[np.float64] = np.maximum(found, floor)
+    return spread
 
 
 def lost(spread: npt.NDArray[np.float64], rank: int, bits: float, *, adaptive: bool = True) -> float:

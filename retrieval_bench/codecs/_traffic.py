@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from retrieval_bench.errors import DataError
 
@@ -37,6 +36,8 @@ def _read(path: Path) -> npt.NDArray[np.float64]:
     if path.suffix == ".npy":
         return np.asarray(np.load(path, allow_pickle=False), np.float64)
     if path.suffix == ".parquet":
+        import pyarrow.parquet as pq  # here, for a process that only answers queries has no use for it
+
         return np.asarray(pq.read_table(path).columns[-1].to_numpy(), np.float64)
     fields = [line.rpartition(",")[2].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     headed = bool(fields) and not fields[0].replace(".", "", 1).isdigit()

@@ -7,12 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.codecs._base import Arrays, Codec, Rows, registered
-from retrieval_bench.codecs._basis import HALF, half
+from retrieval_bench.codecs._basis import HALF, components, half
 from retrieval_bench.codecs._codebooks import configure
 from retrieval_bench.codecs._groups import members
 from retrieval_bench.codecs._plan import first_fitting, in_all, variances
 from retrieval_bench.codecs._uniform import learned_steps, quantized, restored
-from retrieval_bench.projections import fit_pca
 from retrieval_bench.types import FloatArray
 
 _BITS = 8
@@ -59,7 +58,7 @@ class ClusterDim(Codec):
         for cluster, dim in enumerate(dims):
             own = residuals[self._group == cluster]
             if dim:
-                basis = half(fit_pca(own, dim, seed=seed, center=False).database, what=self.name)
+                basis = half(components(own, dim, seed).database, what=self.name)
                 self.tables[f"basis_{cluster}"] = basis
                 self.tables[f"steps_{cluster}"] = learned_steps(own @ basis.astype(np.float32), _BITS)
 

@@ -7,11 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.codecs._base import registered
-from retrieval_bench.codecs._basis import HALF, half
+from retrieval_bench.codecs._basis import HALF, components, half
 from retrieval_bench.codecs._codebooks import configure, trainable_bits, training_sample
 from retrieval_bench.codecs._plan import first_fitting, lost, ranks, variances
 from retrieval_bench.codecs._product import Parts, ProductCodec, cuts
-from retrieval_bench.projections import fit_pca
 from retrieval_bench.types import FloatArray
 
 _ROUNDS = 6  # of rotation and codebooks by turns
@@ -59,7 +58,7 @@ class Opq(ProductCodec):
 
 def _balanced(vectors: FloatArray, parts: Parts, seed: int) -> FloatArray:
     """(d, rank) principal components dealt out so that all parts have like products of variances (section 4.2)."""
-    basis = fit_pca(vectors, parts.rank, seed=seed, center=False).database
+    basis = components(vectors, parts.rank, seed).database
     logs = np.log(np.maximum((vectors @ basis).var(axis=0, dtype=np.float64), np.finfo(np.float32).tiny))
     width = parts.rank // parts.count
     dealt: list[list[int]] = [[] for _ in range(parts.count)]

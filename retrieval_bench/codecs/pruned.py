@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.codecs._base import Arrays, Codec, Rows, registered
-from retrieval_bench.codecs._basis import HALF, basis_bytes, half, principal
+from retrieval_bench.codecs._basis import HALF, basis_bytes, components, half, principal
 from retrieval_bench.codecs._plan import first_fitting, ranks
-from retrieval_bench.projections import fit_pca
 from retrieval_bench.types import FloatArray
 
 _MOST_RANK = 256  # that a place of one byte can name
@@ -48,7 +47,7 @@ class Pruned(Codec):
         n, d = vectors.shape
         tried = [rank for rank in ranks(d) if rank <= _MOST_RANK]
         sample = vectors[:: max(1, n // _SAMPLE)]
-        turned = sample @ fit_pca(vectors, tried[-1], seed=seed, center=False).database
+        turned = sample @ components(vectors, tried[-1], seed).database
         energy = {rank: np.cumsum(-np.sort(-(turned[:, :rank] ** 2), axis=1), axis=1).mean(axis=0) for rank in tried}
         layouts = [_Layout(rank, kept) for rank in tried for kept in range(1, rank + 1)]
         layouts.sort(key=lambda p: -energy[p.rank][p.kept - 1])

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.codecs._base import Arrays, Codec, Rows, registered
-from retrieval_bench.codecs._basis import basis_bytes, half
+from retrieval_bench.codecs._basis import basis_bytes, components, half
 from retrieval_bench.codecs._bits import pack, packed_bytes, unpack
 from retrieval_bench.codecs._plan import first_fitting, lost, ranks, variances
 from retrieval_bench.codecs._turn import ROUNDS, random_signs, turned
-from retrieval_bench.projections import fit_pca
 from retrieval_bench.types import FloatArray
 
 _FACTOR_BYTES = 4
@@ -57,7 +56,7 @@ class RaBitQ(Codec):
         if chosen.rank == d:
             self.tables = {"signs": random_signs(d, seed)}
         else:
-            reduction = fit_pca(vectors, chosen.rank, seed=seed, center=False).rotated(seed)
+            reduction = components(vectors, chosen.rank, seed).rotated(seed)
             self.tables = {"basis": half(reduction.database, what=self.name)}
 
     def queries(self, vectors: FloatArray) -> FloatArray:

@@ -204,6 +204,8 @@ class _Scorer:
         away = asked - centroid
         scores: FloatArray = (self._reduced[who] - self._codec.queries(centroid[None])) @ decoded.T
         scores *= 2
-        scores -= np.einsum("nr,nr->n", decoded, decoded)
-        scores -= np.einsum("md,md->m", away, away)[:, None]
+        lengths: FloatArray = np.einsum("nr,nr->n", decoded, decoded)
+        distances: FloatArray = np.einsum("md,md->m", away, away)
+        scores -= lengths
+        scores -= distances[:, None]
         return scores

@@ -1,10 +1,10 @@
-"""Intel's Scalable Vector Search: a Vamana graph over LVQ or LeanVec codes. Intel CPUs only; imports are absolute."""
+"""Intel's Scalable Vector Search: a Vamana graph over LVQ or LeanVec codes. Intel CPUs only."""
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -34,15 +34,8 @@ def check_cpu(cpuinfo: Path = _CPUINFO) -> None:
         raise UnavailableError("svs runs on Intel CPUs only: its LVQ and LeanVec end the process on others")
 
 
-def _engine() -> ModuleType:
-    check_cpu()
-    import svs
-
-    module: ModuleType = svs
-    return module
-
-
 check_cpu()
+svs = importlib.import_module("svs")
 
 
 class SvsBuild(Params):
@@ -85,7 +78,6 @@ class Svs(PeerIndex):
         Raises:
             BudgetError: codes and links do not fit.
         """
-        svs = _engine()
         vectors = np.ascontiguousarray(corpus.require_vectors())
         n, d = vectors.shape
         dim = params.leanvec_dim or max(1, d // 2)
@@ -102,12 +94,12 @@ class Svs(PeerIndex):
             loader = svs.VectorDataLoader(file, svs.DataType.float32, dims=d)
             learn = None if queries is None else queries.vectors
             self._index = svs.Vamana.build(
-                wanted, _coded(svs, loader, params.codes, dim, vectors, learn), self._distance(svs),
+                wanted, _coded(loader, params.codes, dim, vectors, learn), self._distance(),
                 num_threads=threads(),
             )  # fmt: skip
         self._stored = 0
 
-    def _distance(self, svs: ModuleType) -> Any:
+    def _distance(self) -> Any:
         return svs.DistanceType.MIP if self._metric == "ip" else svs.DistanceType.L2
 
     def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -133,14 +125,13 @@ class Svs(PeerIndex):
         self._index.save(*(str(folder / part) for part in _PARTS))
 
     def _read(self, folder: Path) -> None:
-        svs = _engine()
         self._index = svs.Vamana(
-            *(str(folder / part) for part in _PARTS), distance=self._distance(svs), num_threads=threads()
+            *(str(folder / part) for part in _PARTS), distance=self._distance(), num_threads=threads()
         )
         self._stored = sum(folder_bytes(folder / part) for part in _PARTS)
 
 
-def _coded(svs: ModuleType, loader: Any, codes: str, dim: int, vectors: FloatArray, queries: FloatArray | None) -> Any:
+def _coded(loader: Any, codes: str, dim: int, vectors: FloatArray, queries: FloatArray | None) -> Any:
     """The loader that compresses while it loads."""
     if codes == "float32":
         return loader

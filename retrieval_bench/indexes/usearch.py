@@ -67,7 +67,8 @@ class Usearch(PeerIndex):
         choices = [(p, m) for p in precisions for m in ([params.m] if params.m else _AUTOMATIC_M)]
 
         def needed(precision: Precision, m: int) -> int:
-            return n * d * _WIDTH[precision] + graph_bytes(n, m)
+            width: int = n * d * _WIDTH[precision]
+            return width + graph_bytes(n, m)
 
         precision, m = next((c for c in choices if allowed is None or needed(*c) <= allowed), choices[-1])
         what = f"usearch (m = {m}, {precision}, {d} dimensions)"
