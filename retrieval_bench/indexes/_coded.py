@@ -202,10 +202,11 @@ class _Scorer:
             products += (asked @ centroid)[:, None]
             return products
         away = asked - centroid
-        scores: FloatArray = (self._reduced[who] - self._codec.queries(centroid[None])) @ decoded.T
-        scores *= 2
+        shifted: FloatArray = np.subtract(self._reduced[who], self._codec.queries(centroid[None]))
+        scores: FloatArray = np.matmul(shifted, decoded.T)
+        np.multiply(scores, 2, out=scores)
         lengths: FloatArray = np.einsum("nr,nr->n", decoded, decoded)
         distances: FloatArray = np.einsum("md,md->m", away, away)
-        scores -= lengths
-        scores -= distances[:, None]
+        np.subtract(scores, lengths, out=scores)
+        np.subtract(scores, distances[:, None], out=scores)
         return scores
