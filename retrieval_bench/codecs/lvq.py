@@ -145,8 +145,8 @@ class LvqCodec(Codec):
 
         def cost(layout: tuple[int, Literal[4, 8], Literal[0, 4, 8]]) -> int:
             rank, bits, rest = layout
-            each: int = _coding(rank, bits, rest).bytes_per_vector()
-            return n * each + basis_bytes(d, rank)
+            needed: int = n * _coding(rank, bits, rest).bytes_per_vector() + basis_bytes(d, rank)
+            return needed
 
         rank, bits, rest = first_fitting(self.name, layouts, cost, n=n, bytes_per_vector=bytes_per_vector)
         self.facts = {"rank": rank, "bits": bits, "residual_bits": rest}
