@@ -13,6 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_bench.codecs._base import Arrays, Codec, Rows, registered
+from retrieval_bench.codecs._basis import basis_bytes, principal
+from retrieval_bench.codecs._plan import first_fitting, lost, ranks, variances
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.types import FloatArray
 
@@ -106,6 +109,75 @@ def fit_lvq(vectors: FloatArray, *, bits: Literal[4, 8] = 8, residual_bits: Lite
     """
     mean = np.asarray(np.mean(vectors, axis=0, dtype=np.float64), np.float32)
     return Lvq(mean=mean, bits=bits, residual_bits=residual_bits)
+
+
+_LEVELS: tuple[tuple[Literal[4, 8], Literal[0, 4, 8]], ...] = ((4, 0), (8, 0), (4, 4), (4, 8), (8, 8))
+
+
+@registered.register("lvq")
+class LvqCodec(Codec):
+    """The coding under the common knob: in as many principal components, and of the levels, that lose least.
+
+    The first level finds candidates, and both re-rank them. Vectors arrive centred, so that the mean is zero.
+    """
+
+    name = "lvq"
+
+    @property
+    def two_level(self) -> bool:
+        """See Codec."""
+        return self.facts["residual_bits"] > 0
+
+    def fit(
+        self,
+        vectors: FloatArray,
+        bytes_per_vector: float,
+        *,
+        seed: int = 0,
+        traffic: npt.NDArray[np.float64] | None = None,  # noqa: ARG002 - treats all vectors alike
+    ) -> None:
+        """See Codec."""
+        n, d = vectors.shape
+        spread = variances(vectors)
+        layouts = [(rank, bits, rest) for rank in ranks(d) for bits, rest in _LEVELS]
+        # One grid serves all dimensions of a vector, as if they were alike.
+        layouts.sort(key=lambda p: lost(spread, p[0], p[0] * (p[1] + p[2]), adaptive=False))
+
+        def cost(layout: tuple[int, Literal[4, 8], Literal[0, 4, 8]]) -> int:
+            rank, bits, rest = layout
+            needed: int = n * _coding(rank, bits, rest).bytes_per_vector() + basis_bytes(d, rank)
+            return needed
+
+        rank, bits, rest = first_fitting(self.name, layouts, cost, n=n, bytes_per_vector=bytes_per_vector)
+        self.facts = {"rank": rank, "bits": bits, "residual_bits": rest}
+        self.tables = principal(vectors, rank, seed)
+
+    def encode(self, vectors: FloatArray) -> Arrays:
+        """``codes`` and, of two levels, ``residuals`` (n, bytes) uint8; ``grid`` (n, 2) float32."""
+        found = self._levels().encode(self.queries(vectors))
+        codes: Arrays = {"codes": found.codes, "grid": found.grid}
+        if found.residuals is not None:
+            codes["residuals"] = found.residuals
+        return codes
+
+    def decode(self, codes: Arrays, rows: Rows) -> FloatArray:
+        """See Codec."""
+        residuals = codes["residuals"][rows] if self.two_level else None
+        return self._levels().decode(
+            LvqCodes(codes=codes["codes"][rows], residuals=residuals, grid=codes["grid"][rows])
+        )
+
+    def coarse(self, codes: Arrays, rows: Rows) -> FloatArray:
+        """See Codec: from the first level."""
+        return self._levels().decode(LvqCodes(codes=codes["codes"][rows], residuals=None, grid=codes["grid"][rows]))
+
+    def _levels(self) -> Lvq:
+        return _coding(*(self.facts[name] for name in ("rank", "bits", "residual_bits")))
+
+
+def _coding(rank: int, bits: int, residual_bits: int) -> Lvq:
+    mean = np.zeros(rank, np.float32)
+    return Lvq(mean=mean, bits=bits, residual_bits=residual_bits)  # type: ignore[arg-type]  # checked by Lvq itself
 
 
 def _pack(values: CodeArray, bits: int) -> CodeArray:

@@ -14,7 +14,7 @@ from retrieval_bench.types import Budget
 
 Refine = Literal["float32", "fp16", "int8", "none"]
 REFINES: tuple[Refine, ...] = ("float32", "fp16", "int8", "none")
-_REFINE_WIDTH = {"float32": 4, "fp16": 2, "int8": 1, "none": 0}  # bytes per dimension
+REFINE_WIDTH = {"float32": 4, "fp16": 2, "int8": 1, "none": 0}  # bytes per dimension
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Layout:
         """The most analytic bytes an index of this layout can have; exact but for the padding of fast-scan lists."""
         n, d = wanted.n, wanted.d
         rows = fast_scan_rows(n, self.lists) if self.bits == 4 else n
-        width = _REFINE_WIDTH[self.refine]
+        width = REFINE_WIDTH[self.refine]
         return (
             rows * self.code_bytes
             + 8 * n

@@ -77,7 +77,7 @@ class IvfPq(FaissIndex):
         check_enough(n, layout.lists, 1 << layout.bits)
         training = training_rows(vectors, layout.lists, seed)
         coded = self._transformed(_inverted_file(layout, METRICS[metric], seed), d, layout, training, seed)
-        index = coded if layout.refine == "none" else faiss.IndexRefine(coded, _kept(d, layout.refine, METRICS[metric]))
+        index = coded if layout.refine == "none" else faiss.IndexRefine(coded, kept(d, layout.refine, METRICS[metric]))
         self._fill(index, vectors, training)
         self.params = filled(
             params,
@@ -125,7 +125,8 @@ def _inverted_file(layout: Layout, metric: int, seed: int) -> Any:
     return index
 
 
-def _kept(d: int, refine: Refine, metric: int) -> Any:
+def kept(d: int, refine: Refine, metric: int) -> Any:
+    """An empty index that keeps vectors of d dimensions to re-rank with."""
     if refine == "float32":
         return faiss.IndexFlat(d, metric)
     kinds = {"fp16": faiss.ScalarQuantizer.QT_fp16, "int8": faiss.ScalarQuantizer.QT_8bit}

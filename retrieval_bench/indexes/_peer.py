@@ -1,0 +1,143 @@
+"""What the backends over other libraries share: threads, a setting that belongs to the whole index, files."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Condition
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
+
+from retrieval_bench.checks import check_k
+from retrieval_bench.errors import ArtifactError, DataError, UsageError
+from retrieval_bench.files import atomic_file
+from retrieval_bench.hits import make_hits
+from retrieval_bench.types import FloatArray, Hits, MemoryReport, Params, Queries
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+def threads() -> int:
+    """Threads that this process may use now: those of the linear algebra, which ``threadpool_limits`` governs."""
+    return max(1, min((library.num_threads for library in _blas().lib_controllers), default=1))
+
+
+class OneSetting:
+    """A setting of a whole index, for libraries that do not take it per call.
+
+    Searches of one setting run side by side; a search of another waits until they are done.
+    """
+
+    def __init__(self) -> None:
+        self._free, self._running, self._value = Condition(), 0, None
+
+    @contextmanager
+    def at(self, value: Any, change: Any) -> Iterator[None]:
+        """Hold the setting at ``value``; ``change(value)`` is called where it is another now."""
+        with self._free:
+            self._free.wait_for(lambda: self._running == 0 or self._value == value)
+            if self._value != value:
+                change(value)
+                self._value = value
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._free:
+                self._running -= 1
+                self._free.notify_all()
+
+
+class PeerIndex:
+    """Base of the backends whose index is one object of a library.
+
+    Attributes:
+        params: the build parameters as used.
+    """
+
+    name: ClassVar[str]
+    BuildParams: ClassVar[type[Params]]
+    SearchParams: ClassVar[type[Params]]
+    metrics: ClassVar[frozenset[str]] = frozenset({"ip", "l2"})
+    params: Any
+
+    _index: Any
+    _shape: tuple[int, int]
+    _metric: str
+
+    def __init__(self) -> None:
+        self._setting = OneSetting()
+
+    @abstractmethod
+    def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """(m, k) rows, negative where missing, and scores, higher better."""
+
+    @abstractmethod
+    def memory(self) -> MemoryReport:
+        """See protocols.Index."""
+
+    @abstractmethod
+    def _write(self, folder: Path) -> None:
+        """Write the library's own files."""
+
+    @abstractmethod
+    def _read(self, folder: Path) -> None:
+        """Read what ``_write`` wrote."""
+
+    def search(self, queries: Queries, k: int, params: Any) -> Hits:
+        """See protocols.Index.
+
+        Raises:
+            DataError: the queries have another dimension than the index.
+            UsageError: k or a search parameter is out of the index's range.
+        """
+        vectors = queries.require_vectors()
+        n, d = self._shape
+        check_k(k, n)
+        if vectors.shape[1] != d:
+            raise DataError(f"the queries have {vectors.shape[1]} dimensions, the index {d}")
+        return make_hits(*self._nearest(np.ascontiguousarray(vectors), k, params))
+
+    def save(self, folder: Path) -> None:
+        """Write the library's files and ``index.json``."""
+        self._write(folder)
+        facts = {"params": self.params.model_dump(), "shape": self._shape, "metric": self._metric}
+        with atomic_file(folder / "index.json") as path:
+            path.write_text(json.dumps(facts), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what save wrote.
+
+        Raises:
+            ArtifactError: a file is missing, cut short or not what it should be.
+        """
+        loaded = cls()
+        try:
+            facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+            loaded.params = cls.BuildParams.model_validate(facts["params"])
+            loaded._shape, loaded._metric = (int(facts["shape"][0]), int(facts["shape"][1])), str(facts["metric"])
+            loaded._read(folder)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
+        return loaded
+
+
+def enough_candidates(name: str, candidates: int, k: int) -> None:
+    """Refuse a search that keeps fewer candidates than hits.
+
+    Raises:
+        UsageError: names the parameter.
+    """
+    if candidates < k:
+        raise UsageError(f"{name} = {candidates} candidates cannot give k = {k} hits; use {name} >= k")

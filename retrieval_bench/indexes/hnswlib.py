@@ -1,0 +1,100 @@
+"""The graph of hnswlib, its authors' library. The file has its name, and does not hide it: imports are absolute."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import hnswlib
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.budgets import allowed_bytes, require_bytes
+from retrieval_bench.errors import UsageError
+from retrieval_bench.files import atomic_file
+from retrieval_bench.indexes._peer import PeerIndex, enough_candidates, threads
+from retrieval_bench.indexes.hnsw import HnswBuild, HnswSearch
+from retrieval_bench.registry import indexes
+from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metric, Params, Queries
+
+_AUTOMATIC_M = (16, 12, 8, 6, 4)
+_LABEL_BYTES = 8
+_FILE = "index.hnswlib"
+
+
+def graph_bytes(n: int, m: int) -> int:
+    """The most bytes of the links of n vectors: two m links and a count each, and those of the layers above."""
+    upper = n / (m - 1) + 4 * math.sqrt(n * m) / (m - 1)
+    return math.ceil(n * (8 * m + 4) + upper * (4 * m + 4)) + 4 * n + 256
+
+
+@indexes.register("hnswlib")
+class Hnswlib(PeerIndex):
+    """Malkov and Yashunin 2018.
+
+    One thread gives the same graph for the same seed. ``memory`` counts what the saved index holds; in memory the
+    library adds a lock and an entry of a hash table for each vector, and a pool of locks, which no query needs.
+    """
+
+    name = "hnswlib"
+    BuildParams: ClassVar[type[Params]] = HnswBuild
+    SearchParams: ClassVar[type[Params]] = HnswSearch
+
+    def build(
+        self,
+        corpus: Corpus,
+        params: HnswBuild,
+        budget: Budget,
+        *,
+        metric: Metric,
+        queries: Queries | None = None,  # noqa: ARG002 - learns nothing
+        seed: int = 0,
+    ) -> None:
+        """See protocols.Index.
+
+        Raises:
+            BudgetError: vectors and links do not fit.
+        """
+        vectors = corpus.require_vectors()
+        n, d = vectors.shape
+        fixed = n * (4 * d + _LABEL_BYTES)
+        allowed = allowed_bytes(budget, n)
+        choices = [params.m] if params.m else _AUTOMATIC_M
+        fitting = (m for m in choices if allowed is None or fixed + graph_bytes(n, m) <= allowed)
+        m = next(fitting, choices[-1])
+        require_bytes(f"hnswlib (m = {m}, float32, {d} dimensions)", fixed + graph_bytes(n, m), budget, n)
+        self._shape, self._metric = (n, d), metric
+        self._index = hnswlib.Index(space=metric, dim=d)
+        self._index.init_index(
+            max_elements=n, M=m, ef_construction=params.ef_construction, random_seed=seed % (1 << 31)
+        )
+        self._index.add_items(vectors, np.arange(n), num_threads=threads())
+        self.params = params.model_copy(update={"m": m})
+
+    def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        enough_candidates("ef", params.ef, k)
+        with self._setting.at(params.ef, self._index.set_ef):
+            try:
+                rows, distances = self._index.knn_query(vectors, k, num_threads=threads())
+            except RuntimeError as error:
+                raise UsageError(
+                    f"the graph gave fewer than k = {k} hits at ef = {params.ef}; raise ef, or build with a larger m"
+                ) from error
+        return rows.astype(np.int64), (1 - distances if self._metric == "ip" else -distances)
+
+    def memory(self) -> MemoryReport:
+        """See protocols.Index."""
+        n, d = self._shape
+        vectors, labels = 4 * n * d, _LABEL_BYTES * n
+        return MemoryReport(
+            parts={"vectors": vectors, "ids": labels, "graph": self._index.index_file_size() - vectors - labels}
+        )
+
+    def _write(self, folder: Path) -> None:
+        with atomic_file(folder / _FILE) as path:
+            self._index.save_index(str(path))
+
+    def _read(self, folder: Path) -> None:
+        self._index = hnswlib.Index(space=self._metric, dim=self._shape[1])
+        self._index.load_index(str(folder / _FILE))

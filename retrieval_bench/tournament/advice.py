@@ -1,0 +1,41 @@
+"""One sentence for each budget, made of what its table shows and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from retrieval_bench.tournament.standings import QUALITY, Standing
+
+_RECALL = QUALITY[-1]
+
+
+def advised(budget: float, found: Sequence[Standing], exact: Standing) -> tuple[str | None, str]:
+    """Which method to use, and why: the fastest of those tied for the best in every figure of quality.
+
+    Where no method is tied in all figures, of those tied in neighbor recall, which tells methods apart more sharply
+    than judgments do.
+
+    Args:
+        budget: bytes per vector.
+        found: the standings of the round.
+        exact: that of exact search over the vectors as they are.
+
+    Returns:
+        The method's name, None where no method fits, and the sentence.
+    """
+    at = f"At {budget:g} bytes per vector"
+    usable = [s for s in found if s.outcome == "ok" and s.quality]
+    if not usable:
+        return None, f"{at} no method fits this collection."
+    leaders = [s for s in usable if s.leads] or [s for s in usable if _RECALL in s.tied]
+    choice = max(leaders, key=lambda s: s.qps or 0.0)
+    others = [s.method for s in leaders if s is not choice]
+    among = f"the fastest of those tied for the best (with {', '.join(others)})" if others else "the best"
+    figures = [f"{name} {m.value:.3f}{_share(m.value, exact, name)}" for name, m in choice.quality.items()]
+    return choice.method, f"{at} use {choice.method}, {among}: {', '.join(figures)}, {choice.qps or 0:,.0f} QPS."
+
+
+def _share(value: float, exact: Standing, name: str) -> str:
+    """How much of the exact search's figure this is; nothing for the recall, which is such a share itself."""
+    whole = exact.quality.get(name)
+    return "" if name == _RECALL or whole is None or not whole.value else f" ({value / whole.value:.1%} of exact)"

@@ -1,0 +1,123 @@
+"""Every method under every budget by the ordinary runner, so that processes, records and resumption are the same."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from retrieval_bench.codecs import registered
+from retrieval_bench.errors import UsageError
+from retrieval_bench.files import home, write_text
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.records import Store
+from retrieval_bench.runner import run
+from retrieval_bench.tournament.advice import advised
+from retrieval_bench.tournament.standings import EXACT, Round, Tournament, standings
+from retrieval_bench.types import Budget
+
+BUDGETS = (16.0, 32.0, 64.0, 128.0, 256.0)
+LIGHT = Effort(target=0.1, minimum=3, seconds=0.3, concurrent_seconds=0.1)
+_DEPTH = 10  # what the quality figures of the table look at
+
+
+def methods() -> list[str]:
+    """Names of the codecs that take part when none are named: all of them."""
+    return registered.names()
+
+
+def play(
+    dataset: str,
+    *,
+    budgets: Sequence[float] = BUDGETS,
+    codecs: Sequence[str] | None = None,
+    traffic: Path | None = None,
+    encoder: str | None = None,
+    rows: int | None = None,
+    queries: int | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    timeout: float = 600.0,
+    effort: Effort = LIGHT,
+    out: Path | None = None,
+    progress: bool = False,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
+) -> Tournament:
+    """Run all codecs on a data set under each budget; the same call again continues an interrupted tournament.
+
+    Args:
+        dataset: as for ``run``.
+        budgets: analytic index bytes per vector, one round each.
+        codecs: names of those that take part; None is all.
+        traffic: file with one count per document, for codecs that favour what is asked for most.
+        encoder: of texts, as for ``run``.
+        rows: use only the first so many vectors of the corpus.
+        queries: use only the first so many queries of each split.
+        threads: of every engine.
+        seed: of every random choice.
+        timeout: most wall seconds of one process.
+        effort: how long to measure each method.
+        out: folder with a run for each budget; None is ``results/<dataset>-tournament`` in the home folder.
+        progress: show bars for downloads and encoding.
+        on_event: told of everything the trials report.
+
+    Returns:
+        The tables, also written as ``tournament.json``.
+
+    Raises:
+        RetrievalBenchError: the data or the call is wrong. What a method does wrong stands in the table instead.
+    """
+    if not budgets or min(budgets) <= 0:
+        raise UsageError("name at least one budget, each more than 0 bytes per vector")
+    folder = (out or home() / "results" / f"{dataset.replace('/', '-')}-tournament").resolve()
+    cards = [str(_card(folder / "cards", name, traffic)) for name in codecs or methods()]
+
+    def one(indexes: list[str], budget: Budget, name: str) -> Any:
+        return run(
+            dataset, indexes=indexes, encoder=encoder, budget=budget, depth=_DEPTH, rows=rows, queries=queries,
+            seed=seed, timeout=timeout, effort=effort, out=folder / name, progress=progress, on_event=on_event,
+        )  # fmt: skip
+
+    exact = one(["flat"], Budget(threads=threads), EXACT)
+    reference = standings(Store(exact.folder), exact.records)[0]
+    rounds = []
+    for budget in sorted(set(budgets)):
+        done = one(cards, Budget(bytes_per_vector=budget, threads=threads), f"{budget:g}")
+        found = standings(Store(done.folder), done.records)
+        choice, sentence = advised(budget, found, reference)
+        rounds.append(Round(bytes_per_vector=budget, standings=found, choice=choice, advice=sentence))
+    result = Tournament(
+        dataset=exact.summary.dataset,
+        documents=exact.summary.documents,
+        dimensions=exact.summary.dimensions,
+        queries=exact.summary.queries,
+        machine=exact.records[0].machine,
+        commit=exact.records[0].code.get("commit", ""),
+        exact=reference,
+        rounds=tuple(rounds),
+        folder=folder,
+    )
+    write_text(folder / "tournament.json", result.model_dump_json(indent=1) + "\n")
+    return result
+
+
+def _card(folder: Path, codec: str, traffic: Path | None) -> Path:
+    """Write the card of a codec under the flat index: what ran can be run again by hand with it."""
+    module = sys.modules[registered.get(codec).__module__]
+    summary = (module.__doc__ or codec).strip().splitlines()[0]
+    lines = [
+        f"name = {json.dumps(codec)}",
+        f"summary = {json.dumps(summary, ensure_ascii=False)}",
+        'kind = "index"',
+        'backend = "coded"',
+        "",
+        "[build]",
+        f"codec = {json.dumps(codec)}",
+    ]
+    if traffic is not None:
+        lines.append(f"traffic = {json.dumps(str(traffic.resolve()))}")
+    path = folder / f"{codec}.toml"
+    write_text(path, "\n".join(lines) + "\n")
+    return path
