@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, IntArray, MemoryReport, Metric, Params, Queries
+from retrieval_bench.types import (
+    Budget,
+    Corpus,
+    Examples,
+    FloatArray,
+    Hits,
+    IntArray,
+    MemoryReport,
+    Metric,
+    Params,
+    Queries,
+)
 
 
 class Index(Protocol):
@@ -156,8 +167,8 @@ class Scorer(Protocol):
 class KeptDocuments(Protocol):
     """The documents of a corpus as one scorer keeps them, to be scored by row."""
 
-    def score(self, query: str, rows: IntArray) -> FloatArray:
-        """(len(rows),) float32 scores of one query with the documents of these rows; a call per row."""
+    def ask(self, query: str) -> Callable[[IntArray], FloatArray]:
+        """Read a query once; the function scores it with the documents of rows (r,), as (r,) float32: r calls."""
 
     def memory(self) -> MemoryReport:
         """Analytic bytes by part."""

@@ -57,6 +57,7 @@ def open_model(folder: Path, device: torch.device) -> SentenceTransformer:
 
 @contextlib.contextmanager
 def no_bars() -> Iterator[None]:
+    """Without the bar that transformers shows while it loads weights."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

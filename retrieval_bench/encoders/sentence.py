@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from sentence_transformers import SentenceTransformer
 
 from retrieval_bench.encoders._bar import progress_bar
 from retrieval_bench.encoders._models import content_hash, find_model
@@ -87,6 +88,34 @@ class SentenceEncoder:
     def encode_queries(self, texts: Sequence[str]) -> FloatArray:
         """As ``encode``, with the model's prompt for queries where it defines one."""
         return self._encode(texts, "query")
+
+    def encode_tokens(
+        self, texts: Sequence[str], *, queries: bool = False, progress: bool = False
+    ) -> tuple[FloatArray, IntArray]:
+        """Vectors of every token, as the transformer gives them, for late interaction.
+
+        Args:
+            texts: cut off at ``max_length`` tokens.
+            queries: take the model's prompt for queries.
+            progress: show a bar on standard error.
+
+        Returns:
+            ``vectors`` (t, d) float32 of all texts' tokens, marks of begin and end among them, and ``starts``
+            (len(texts) + 1,): text i has ``vectors[starts[i]:starts[i + 1]]``, one row at least.
+        """
+        encode = self._model.encode_query if queries else self._model.encode_document
+        found: list[FloatArray] = [np.empty((0, 0), np.float32)] * len(texts)
+        with progress_bar(shown=progress) as bar:
+            task = bar.add_task("encoding tokens", total=len(texts))
+            clean = [_encodable(text) for text in texts]
+            for rows in self._batches(clean):
+                batch = [clean[row] for row in rows]
+                made = encode(batch, batch_size=len(batch), show_progress_bar=False, output_value="token_embeddings")
+                for row, vectors in zip(rows, made, strict=True):
+                    found[row] = vectors.float().cpu().numpy()
+                bar.advance(task, len(batch))
+        starts = np.cumsum([0, *map(len, found)], dtype=np.int64)
+        return (np.concatenate(found) if found else np.empty((0, self.dim), np.float32)), starts
 
     def _encode(
         self, texts: Sequence[str], kind: Literal["document", "query"], *, progress: bool = False

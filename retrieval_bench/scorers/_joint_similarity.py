@@ -17,17 +17,17 @@ from sentence_transformers.base.modules import Module
 from torch.nn import functional
 
 
-class JointSimilarity(Module):  # type: ignore[misc] - sentence-transformers has no types here
+class JointSimilarity(Module):
     """``weight[0]`` times the cosine of the parts' mean vectors, plus ``weight[1]`` times the mean MaxSim.
 
     The last module of a sentence-transformers CrossEncoder; the transformer must tell the parts apart
     (``token_type_ids``), as those of the BERT family do.
     """
 
-    config_keys: tuple[str, ...] = ()
+    config_keys: list[str] = []  # noqa: RUF012 - as the base class declares it
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.weight = torch.nn.Parameter(torch.tensor([10.0, 10.0]))
 
     def forward(self, features: dict[str, torch.Tensor], **kwargs: Any) -> dict[str, torch.Tensor]:  # noqa: ARG002

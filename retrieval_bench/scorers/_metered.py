@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,42 +82,38 @@ class Session:
     """
 
     def __init__(self, scorer: Scorer, kept: KeptDocuments, query: str, allowed: int | None) -> None:
-        self._scorer, self._kept, self._query, self._allowed = scorer, kept, query, allowed
+        self._name, self._kept, self._query, self._allowed = scorer.name, kept, query, allowed
+        self._ask: Callable[[IntArray], FloatArray] | None = None
         self.calls = 0
 
     def score(self, rows: IntArray) -> FloatArray:
         """Scores of the documents of these rows, (len(rows),) float32, all finite.
 
         Raises:
-            BudgetError: that would be more calls than are allowed; none was made.
+            BudgetError: that would be more calls than are allowed; none of them was made.
             ScorerError: the scorer raised, or gave another number of scores, or one that is not a finite number.
         """
+        about = f"scorer {self._name!r}, query {self._query[:60]!r}"
         if self._allowed is not None and self.calls + len(rows) > self._allowed:
             raise BudgetError(
-                f"scorer {self._scorer.name!r}: {self.calls} calls were made for this query, {len(rows)} more are "
-                f"asked for, {self._allowed} are allowed (scorer_calls)"
+                f"{about}: {self.calls} calls were made for it, {len(rows)} more are asked for, {self._allowed} are "
+                "allowed (scorer_calls)"
             )
         self.calls += len(rows)
-        return checked_scores(self._scorer.name, lambda: self._kept.score(self._query, rows), self._query, rows)
-
-
-def checked_scores(name: str, call: Any, query: str, rows: IntArray) -> FloatArray:
-    """What the call gives, if it is one finite score per row.
-
-    Raises:
-        ScorerError: it is not, or the call raised.
-    """
-    about = f"scorer {name!r}, query {query[:60]!r}"
-    try:
-        scores: npt.NDArray[Any] = np.asarray(call())
-    except RetrievalBenchError:
-        raise
-    except Exception as error:  # a black box may raise anything
-        raise ScorerError(f"{about}: raised {type(error).__name__}: {error}") from error
-    if scores.shape != (len(rows),) or scores.dtype.kind not in "fiu":
-        raise ScorerError(f"{about}: gave {scores.dtype} {scores.shape} for {len(rows)} documents, not one number each")
-    finite = np.isfinite(scores)
-    if not finite.all():
-        row = int(rows[np.argmin(finite)])
-        raise ScorerError(f"{about}: gave {scores[np.argmin(finite)]} for the document of row {row}")
-    return scores.astype(np.float32, copy=False)
+        try:
+            if self._ask is None:
+                self._ask = self._kept.ask(self._query)
+            scores: npt.NDArray[Any] = np.asarray(self._ask(rows))
+        except RetrievalBenchError:
+            raise
+        except Exception as error:  # a black box may raise anything
+            raise ScorerError(f"{about}: raised {type(error).__name__}: {error}") from error
+        if scores.shape != (len(rows),) or scores.dtype.kind not in "fiu":
+            raise ScorerError(
+                f"{about}: gave {scores.dtype} {scores.shape} for {len(rows)} documents, not a number each"
+            )
+        finite = np.isfinite(scores)
+        if not finite.all():
+            place = int(np.argmin(finite))
+            raise ScorerError(f"{about}: gave {scores[place]} for the document of row {rows[place]}")
+        return scores.astype(np.float32, copy=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -21,12 +21,9 @@ class Texts:
     def __init__(self, scorer: Scorer, documents: Sequence[str]) -> None:
         self._scorer, self._documents = scorer, list(documents)
 
-    def __len__(self) -> int:
-        return len(self._documents)
-
-    def score(self, query: str, rows: IntArray) -> FloatArray:
-        """(len(rows),) float32."""
-        return self._scorer.score([query] * len(rows), [self._documents[row] for row in rows])
+    def ask(self, query: str) -> Callable[[IntArray], FloatArray]:
+        """The function that scores the query with the documents of rows."""
+        return lambda rows: self._scorer.score([query] * len(rows), [self._documents[row] for row in rows])
 
     def memory(self) -> MemoryReport:
         """UTF-8 bytes of the texts."""

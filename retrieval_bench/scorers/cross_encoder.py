@@ -86,7 +86,7 @@ class CrossEncoderScorer:
     def score(self, query_texts: Sequence[str], document_texts: Sequence[str]) -> FloatArray:
         """(len(query_texts),) float32 logits; pairs of like length share a batch."""
         pairs = [
-            [_encodable(query), _encodable(document)]
+            (_encodable(query), _encodable(document))
             for query, document in zip(query_texts, document_texts, strict=True)
         ]
         scores = np.empty(len(pairs), np.float32)
@@ -100,7 +100,7 @@ class CrossEncoderScorer:
             self._calls.add(len(places))
         return scores
 
-    def _batches(self, pairs: list[list[str]]) -> Iterator[list[int]]:
+    def _batches(self, pairs: list[tuple[str, str]]) -> Iterator[list[int]]:
         budget = _BATCH_CHARACTERS.get(self._device.type, _BATCH_CHARACTERS["cpu"])
         longest = 5 * self._model.max_length  # characters beyond are cut off by the tokenizer
         lengths = np.array([min(len(query) + len(document), longest) + 1 for query, document in pairs])
@@ -124,7 +124,8 @@ def open_cross_encoder(folder: Path, device: torch.device) -> CrossEncoder:
         try:
             head = _own_head(folder)
             given: dict[str, Any] = {"local_files_only": True} if head is None else {"modules": head}
-            model = CrossEncoder(str(folder) if head is None else None, device=str(device), **given).eval()
+            model: CrossEncoder = CrossEncoder(str(folder) if head is None else None, device=str(device), **given)
+            model.eval()
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise DataError(f"{folder}: cannot be loaded as a cross-encoder: {reason}") from error
@@ -138,7 +139,11 @@ def _own_head(folder: Path) -> list[torch.nn.Module] | None:
     listed = folder / "modules.json"
     modules = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else []
     place = next((m["path"] for m in modules if m["type"].endswith(f".{JointSimilarity.__name__}")), None)
-    return None if place is None else [Transformer(str(folder)), JointSimilarity.restored(folder / place)]
+    return (
+        None
+        if place is None
+        else [Transformer.load(str(folder), local_files_only=True), JointSimilarity.restored(folder / place)]
+    )
 
 
 def _encodable(text: str) -> str:

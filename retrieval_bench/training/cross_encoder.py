@@ -152,13 +152,14 @@ def rerank_gains(
     before = exact_neighbors(documents, vectors, min(_FIRST_STAGE, len(texts)), "ip")
     scorer = Metered.over(load_scorer("cross_encoder", {"model": str(model)}, where=str(model)), texts)
     rows, scores = before.rows.copy(), before.scores.copy()
-    for i in chosen:
+    for i in chosen.tolist():
         found = rows[i, :depth]
         scores[i, :depth] = scorer.session(asked.require_texts()[i]).score(found)
         scores[i, depth:] += scores[i, :depth].min() - 2.0  # cosines span 2: the rest keeps its order below
     after = make_hits(rows, scores)
     qrels = dataset.qrels["test"]
     values = [
-        {name: column[chosen] for name, column in evaluate(hits.rows, qrels, METRICS).items()} for hits in (before, after)
+        {name: column[chosen] for name, column in evaluate(hits.rows, qrels, METRICS).items()}
+        for hits in (before, after)
     ]
     return gains(*values, dataset=dataset.name, split="test", dimensions=encoder.dim)
