@@ -142,9 +142,9 @@ def summary(label: str, calls: int, values: dict[str, Any], against: dict[str, A
 
 def markdown(facts: Mapping[str, Any]) -> str:
     lines = [
-        f"{facts['dataset']}: {facts['documents']} documents, {facts['queries']} test queries, {facts['anchors']} anchor "
-        f"queries, scorer {facts['scorer']['scorer']}. In brackets: gain over {BASELINE} at equal calls, 95 % paired "
-        "bootstrap interval.",
+        f"{facts['dataset']}: {facts['documents']} documents, {facts['queries']} test queries, {facts['anchors']} "
+        f"anchor queries, scorer {facts['scorer']['scorer']}. In brackets: gain over {BASELINE} at equal calls, 95 % "
+        "paired bootstrap interval.",
         "",
         "| calls | system | recall@1 | recall@10 | recall@100 | nDCG@10 | calls of the build |",
         "|---:|---|---|---|---|---|---:|",

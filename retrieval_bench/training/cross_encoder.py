@@ -136,6 +136,9 @@ def train_cross_encoder(
         start=start,
         losses=losses,
         facts={"reranked": depth},
+        measured=f"the {depth} best of {start} re-ranked",
+        use="in a card of the rankers `rerank` and `cur`: "
+        '`scorer = "cross_encoder"`, `scorer_settings = {{ model = "{}" }}`',
     )
 
 
@@ -162,4 +165,4 @@ def rerank_gains(
         {name: column[chosen] for name, column in evaluate(hits.rows, qrels, METRICS).items()}
         for hits in (before, after)
     ]
-    return gains(*values, dataset=dataset.name, split="test", dimensions=encoder.dim)
+    return gains(*values, dataset=dataset.name, split="test", over=start, dimensions=encoder.dim)

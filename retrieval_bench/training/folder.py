@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import atomic_folder
 from retrieval_bench.training import checkpoint
@@ -34,7 +36,7 @@ class Trained(Frozen):
     start: str
     gains: tuple[Gain, ...]
     losses: tuple[float, ...] = ()
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = Field(default_factory=dict)
 
 
 def finished(folder: Path, identity: Identity) -> Trained | None:
@@ -65,6 +67,9 @@ def publish(
     start: str,
     losses: Sequence[float] = (),
     facts: dict[str, Any] | None = None,
+    parts: Sequence[str] = (),
+    measured: str = "exact search",
+    use: str = "`retrieval-bench run DATASET --ranker dense --encoder {}`",
 ) -> Trained:
     """Write a model, measure it as any other encoder is measured, and put both in place of the checkpoint at once.
 
@@ -76,6 +81,9 @@ def publish(
         start: encoder that the gains are over.
         losses: of every step.
         facts: whatever else is worth keeping.
+        parts: folders inside, where the folder holds several models.
+        measured: how the gains were measured.
+        use: how to use a model, with a place for its folder.
     """
     with atomic_folder(folder) as temporary:
         write_model(temporary)
@@ -84,29 +92,28 @@ def publish(
             facts=facts or {},
         )  # fmt: skip
         (temporary / _FACTS).write_text(trained.model_dump_json(indent=1), encoding="utf-8")
-        (temporary / "README.md").write_text(_card(trained), encoding="utf-8")
+        (temporary / "README.md").write_text(_card(trained, parts, measured, use), encoding="utf-8")
     return trained
 
 
-def _card(trained: Trained) -> str:
+def _card(trained: Trained, parts: Sequence[str], measured: str, use: str) -> str:
     """The model card; its head is what the Hugging Face hub reads."""
     identity = trained.identity
     rows = [
-        f"| {g.dataset} | {g.split} | {g.metric} | {g.dimensions} | {g.queries} | {g.before:.4f} | {g.after:.4f} | {g.gain:+.4f} "
-        f"| {g.low:+.4f} to {g.high:+.4f} |"
+        f"| {g.dataset} | {g.split} | {g.metric} | {g.dimensions} | {g.queries} | {g.over} "
+        f"| {g.before:.4f} | {g.after:.4f} | {g.gain:+.4f} | {g.low:+.4f} to {g.high:+.4f} |"
         for g in trained.gains
     ]
+    folders = [f"{trained.folder.name}/{part}" for part in parts] or [trained.folder.name]
     return "\n".join([
         "---", "library_name: sentence-transformers", "pipeline_tag: sentence-similarity",
         "tags: [sentence-transformers, retrieval]", "---",
         f"# {trained.folder.name}", "",
         f"Made by `retrieval-bench train {identity['recipe']}` from the encoder `{trained.start}`.", "",
         "## Held-out gain", "",
-        "Mean over queries that no training saw, exact search; the interval is a paired bootstrap's (95 %).", "",
-        "| data set | split | metric | dimensions | queries | before | after | gain | interval |",
-        "|---|---|---|---:|---:|---:|---:|---:|---|", *rows, "",
+        f"Means over queries that no training saw, {measured}; the interval is a paired bootstrap's (95 %).", "",
+        "| data set | split | metric | dimensions | queries | over | before | after | gain | interval |",
+        "|---|---|---|---:|---:|---|---:|---:|---:|---|", *rows, "",
         "## How it was made", "", "```json", json.dumps({**identity, **trained.facts}, indent=1), "```", "",
-        "## Use", "", "`retrieval-bench run DATASET --ranker dense --encoder THIS_FOLDER`, or", "", "```python",
-        "from sentence_transformers import SentenceTransformer", "",
-        'SentenceTransformer("THIS_FOLDER").encode(["a query"])', "```", "",
+        "## Use", "", *(f"- {use.format(folder)}" for folder in folders), "",
     ])  # fmt: skip

@@ -31,6 +31,7 @@ class Gain(Frozen):
     metric: str
     dimensions: int = Field(description="of the vectors that were searched")
     queries: int
+    over: str = Field(description="the encoder before: where training started, or a peer")
     before: float
     after: float
     gain: float
@@ -67,7 +68,7 @@ def heldout_scores(
     return evaluate(found, qrels, METRICS)
 
 
-def gains(before: Scores, after: Scores, *, dataset: str, split: str, dimensions: int) -> list[Gain]:
+def gains(before: Scores, after: Scores, *, dataset: str, split: str, over: str, dimensions: int) -> list[Gain]:
     """Compare the scores of two encoders on the same queries."""
     found = []
     for metric, start in before.items():
@@ -79,13 +80,14 @@ def gains(before: Scores, after: Scores, *, dataset: str, split: str, dimensions
                 split=split,
                 metric=metric,
                 dimensions=dimensions,
+                over=over,
                 queries=int((~np.isnan(start)).sum()),
                 before=mean(start),
                 after=mean(end),
                 gain=mean(end - start),
                 low=low,
                 high=high,
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -105,7 +107,7 @@ def gains_on(names: Sequence[str], before: str, after: str, *, dims: Sequence[in
         dataset = load_dataset(name)
         for dim in dims or (whole,):
             start, end = (heldout_scores(encoder, dataset, "test", dim=dim) for encoder in (before, after))
-            found += gains(start, end, dataset=name, split="test", dimensions=dim)
+            found += gains(start, end, dataset=name, split="test", over=before, dimensions=dim)
     return found
 
 

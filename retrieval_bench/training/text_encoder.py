@@ -85,5 +85,5 @@ class TextEncoder(torch.nn.Module):
 
 def transformer_layers(model: SentenceTransformer) -> list[torch.nn.Module]:
     """The layers of the model's transformer, lowest first; empty where it has none (word-level models)."""
-    stacks = [module for module in model[0].modules() if isinstance(module, torch.nn.ModuleList)]
-    return list(max(stacks, key=len)) if stacks else []
+    stacks = [list(module) for module in model[0].modules() if isinstance(module, torch.nn.ModuleList)]
+    return max(stacks, key=lambda stack: len(stack), default=[])
