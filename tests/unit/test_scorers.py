@@ -27,8 +27,8 @@ DOCUMENTS = ["def order(values): return sorted(values)", "with path.open() as fi
 def bert(folder: Path, outputs: int) -> Path:
     """A small BERT with random weights and the packaged encoder's vocabulary."""
     torch.manual_seed(0)
-    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-                        num_labels=outputs)  # fmt: skip
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig.from_dict({**sizes, "num_labels": outputs})
     BertForSequenceClassification(config).save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         shutil.copy(find_model("minilm") / name, folder / name)
