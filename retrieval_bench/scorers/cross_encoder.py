@@ -26,6 +26,8 @@ from retrieval_bench.types import FloatArray, Params
 
 _BATCH_CHARACTERS = {"cpu": 1 << 14, "cuda": 1 << 18}  # of padded pairs; about four characters make a token
 
+_LONGEST = 512  # tokens of a pair where the model names no limit
+
 
 class CrossEncoderSettings(Params):
     """Settings."""
@@ -49,7 +51,7 @@ class CrossEncoderScorer:
         self._folder = find_model(settings.model)
         self._model = open_cross_encoder(self._folder, self._device)
         if settings.max_length is not None:
-            self._model.max_length = settings.max_length
+            self._model.max_seq_length = settings.max_length
         native = native_bfloat16(self._device)
         self._bfloat16 = native if settings.precision == "auto" else settings.precision == "bfloat16"
         if self._bfloat16:
@@ -74,7 +76,7 @@ class CrossEncoderScorer:
     def revision(self) -> str:
         """Hash of the model's files, its length and precision."""
         digest = blake2b(content_hash(self._folder), digest_size=12)
-        digest.update(f"max_length={self._model.max_length} bfloat16={self._bfloat16}".encode())
+        digest.update(f"max_length={self._model.max_seq_length} bfloat16={self._bfloat16}".encode())
         return digest.hexdigest()
 
     @property
@@ -102,7 +104,7 @@ class CrossEncoderScorer:
 
     def _batches(self, pairs: list[tuple[str, str]]) -> Iterator[list[int]]:
         budget = _BATCH_CHARACTERS.get(self._device.type, _BATCH_CHARACTERS["cpu"])
-        longest = 5 * self._model.max_length  # characters beyond are cut off by the tokenizer
+        longest = 5 * (self._model.max_seq_length or _LONGEST)  # characters beyond are cut off by the tokenizer
         lengths = np.array([min(len(query) + len(document), longest) + 1 for query, document in pairs])
         batch: list[int] = []
         for place in np.argsort(-lengths, kind="stable").tolist():

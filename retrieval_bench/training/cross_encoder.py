@@ -53,7 +53,7 @@ class CrossEncoding(Objective):
         super().__init__(encoder)
         self.head = JointSimilarity()
         model = CrossEncoder(modules=[encoder.model[0], self.head], activation_fn=torch.nn.Identity())
-        model.max_length = settings.query_tokens + settings.document_tokens
+        model.max_seq_length = settings.query_tokens + settings.document_tokens
         self._model = (model,)  # in a tuple, so that a checkpoint does not hold the shared weights twice
 
     def forward(self, batch: Batch, rng: np.random.Generator) -> torch.Tensor:  # noqa: ARG002 - draws nothing
