@@ -25,7 +25,6 @@ from retrieval_bench.scorers._joint_similarity import JointSimilarity
 from retrieval_bench.types import FloatArray, Params
 
 _BATCH_CHARACTERS = {"cpu": 1 << 14, "cuda": 1 << 18}  # of padded pairs; about four characters make a token
-
 _LONGEST = 512  # tokens of a pair where the model names no limit
 
 

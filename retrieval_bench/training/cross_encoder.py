@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,9 @@ class CrossEncoding(Objective):
     def __init__(self, encoder: TextEncoder, settings: CrossEncoderSettings) -> None:
         super().__init__(encoder)
         self.head = JointSimilarity()
-        model = CrossEncoder(modules=[encoder.model[0], self.head], activation_fn=torch.nn.Identity())
+        transformer: Any = encoder.model[0]
+        transformer.model.config.num_labels = 1  # what sentence-transformers takes for the number of scores
+        model = CrossEncoder(modules=[transformer, self.head], activation_fn=torch.nn.Identity())
         model.max_seq_length = settings.query_tokens + settings.document_tokens
         self._model = (model,)  # in a tuple, so that a checkpoint does not hold the shared weights twice
 
