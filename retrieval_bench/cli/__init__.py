@@ -6,6 +6,7 @@ from retrieval_bench.cli import reproduce as reproduce
 from retrieval_bench.cli import screening as screening
 from retrieval_bench.cli import studies as studies
 from retrieval_bench.cli import tournament as tournament
+from retrieval_bench.cli import train as train
 from retrieval_bench.cli._app import app, main
 
 __all__ = ["app", "main"]

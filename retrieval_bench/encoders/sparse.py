@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from sentence_transformers import SparseEncoder as SparseModel
 
 from retrieval_bench.encoders._models import PACKAGED_SPARSE, content_hash, find_model
-from retrieval_bench.encoders.sentence import chosen_device, no_bars
+from retrieval_bench.encoders.loading import choose_device, no_bars
 from retrieval_bench.errors import DataError
 
 # Every token of a batch has a value for every word of the vocabulary: with 30,000 words, 250 MB on a CPU.
@@ -40,7 +40,7 @@ class SparseTextEncoder:
     def __init__(self, name: str, *, max_length: int, device: str | None = None) -> None:
         self.name, self.max_length = name, max_length
         self._folder = find_model(name, PACKAGED_SPARSE)
-        self._device = chosen_device(device)
+        self._device = choose_device(device)
         with no_bars():
             try:
                 self._model = SparseModel(str(self._folder), device=str(self._device), local_files_only=True).eval()
