@@ -55,6 +55,12 @@ def open_model(folder: Path, device: torch.device) -> SentenceTransformer:
             raise DataError(f"{folder}: cannot be loaded as a sentence-transformers model: {reason}") from error
 
 
+def save_model(model: SentenceTransformer, folder: Path) -> None:
+    """Write a model into an existing folder, as ``open_model`` reads it: weights as safetensors, no card."""
+    with _no_bars():
+        model.save(str(folder), create_model_card=False)
+
+
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
     shown = transformers_logging.is_progress_bar_enabled()

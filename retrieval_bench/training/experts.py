@@ -1,6 +1,6 @@
 """Feed-forward experts inside a transformer, one per domain, with enforced routing.
 
-Hallee et al. 2024 (arXiv 2401.15713, section 2): the feed-forward part of a pretrained layer is copied into experts, and
+Hallee et al. 2024 (arXiv 2401.15713, section 2): the feed-forward part of a pretrained layer is copied into experts;
 a text's domain, not a learned gate, says which one serves it; attention stays shared. One layer of experts has most of
 the benefit of experts in all. As each text passes one expert, the model costs what one without experts costs, and with
 the expert of one domain put in place it *is* an ordinary model, which is how it is saved.

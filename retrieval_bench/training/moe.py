@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrieval_bench.datasets import load_dataset
+from retrieval_bench.encoders.loading import save_model
 from retrieval_bench.errors import UsageError
 from retrieval_bench.training.batches import Domains, Pairs
 from retrieval_bench.training.contrastive import Contrastive
@@ -87,7 +88,8 @@ def train_moe(
         def write(place: Path) -> None:
             if isinstance(objective, Experts):
                 for domain, name in enumerate(folders):
-                    objective.model_of(domain).save(str(place / name), create_model_card=False)
+                    (place / name).mkdir()
+                    save_model(objective.model_of(domain), place / name)
             else:
                 encoder.save(place)
 

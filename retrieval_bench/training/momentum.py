@@ -70,6 +70,9 @@ class Queue(torch.nn.Module):
         """
         same = owners[:, None] == self.owners[None, :]
         batch = (asked @ keys.T).masked_fill(excluded, -torch.inf)
-        queued = (asked @ self.vectors.T).masked_fill(same | (self.owners < 0), -torch.inf)
+        held = (
+            self.vectors.clone()
+        )  # the gradient needs them as they are now, and the queue moves on before it is taken
+        queued = (asked @ held.T).masked_fill(same | (self.owners < 0), -torch.inf)
         target = torch.arange(len(asked), device=asked.device)
         return functional.cross_entropy(torch.cat([batch, queued], dim=1) / temperature, target)

@@ -55,9 +55,8 @@ def softened(code: str, mask: str, rng: np.random.Generator) -> str:
         share = SHARE_OF_KIND
     by_kind = rng.random() < 0.5
     drawn = rng.random(len(found)) < share
-    return _replaced(
-        code, [(token, kind if by_kind else mask) for (token, kind), change in zip(found, drawn, strict=True) if change]
-    )
+    changed = [pair for pair, change in zip(found, drawn, strict=True) if change]
+    return _replaced(code, [(token, f" {kind} " if by_kind else mask) for token, kind in changed])
 
 
 def kind(token: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ import torch
 
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.encoders.loading import choose_device, open_model
+from retrieval_bench.encoders.loading import choose_device, open_model, save_model
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.quality import mean
 from retrieval_bench.training.folder import Trained, finished, publish
@@ -110,11 +110,15 @@ def make_soup(
     if done is not None:
         return done
     models = [_weights(folder) for folder in folders]
+    uniform = average(models)  # before any work, it shows whether the models can be averaged
     score = _scorer(dataset, folders[0])
     alone = [score(model) for model in models]
     best = max(range(len(runs)), key=alone.__getitem__)
-    kept = greedy(models, alone, score)[0] if kind == "greedy" else list(range(len(runs)))
-    soup, first = average([models[i] for i in kept]), _weights(find_model(start))
+    kept, soup = list(range(len(runs))), uniform
+    if kind == "greedy":
+        kept, _ = greedy(models, alone, score)
+        soup = average([models[i] for i in kept])
+    first = _weights(find_model(start))
     mixed = {share: average([soup, first], [share, 1 - share]) for share in shares}
     reached = {share: score(weights) for share, weights in mixed.items()}
     share = max(reached, key=reached.__getitem__)
@@ -155,4 +159,4 @@ def _write(weights: Weights, like: Path, folder: Path) -> None:
     """Write a model of the architecture of another."""
     model = open_model(like, choose_device("cpu"))
     model.load_state_dict(weights)
-    model.save(str(folder), create_model_card=False)
+    save_model(model, folder)

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from torch.nn import functional
 
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.encoders.loading import choose_device, native_bfloat16, open_model
+from retrieval_bench.encoders.loading import choose_device, native_bfloat16, open_model, save_model
 from retrieval_bench.errors import UsageError
 
 
@@ -80,7 +80,7 @@ class TextEncoder(torch.nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write the model into an existing folder, as sentence-transformers reads it."""
-        self.model.save(str(folder), create_model_card=False, safe_serialization=True)
+        save_model(self.model, folder)
 
 
 def transformer_layers(model: SentenceTransformer) -> list[torch.nn.Module]:
