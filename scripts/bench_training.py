@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -24,58 +24,72 @@ from retrieval_bench.training.heldout import Gain
 from retrieval_bench.training.moe import train_moe
 from retrieval_bench.training.recipes import train_cocosoda, train_contrastive, train_matryoshka
 from retrieval_bench.training.settings import Settings
-from retrieval_bench.training.soup import make_soup
+from retrieval_bench.training.soup import SHARES, make_soup
 
 TRAIN, OTHER, SECOND_DOMAIN = "pystdlib", "cosqa", "beir-scifact"
 RECIPES = ("contrastive", "soup", "cocosoda", "matryoshka", "moe")
 WEB_QUERIES = 0.5
 
 
-def measure(out: Path, seeds: int, only: Sequence[str]) -> dict[str, list[Gain]]:
-    """The gains of every model, by what is shown for it."""
-    console = Console(stderr=True)
-    found: dict[str, list[Gain]] = {}
-    asked = {"start": "minilm", "evaluate": [OTHER], "progress": True}
+class Bench:
+    """Trains and notes, one method per recipe; everything goes into one folder."""
 
-    def note(name: str, gains: Iterable[Gain]) -> None:
-        found[name] = list(gains)
-        for gain in found[name]:
-            console.print(f"{name}: {line(gain)}", highlight=False, markup=False)
-        write_text(out / "bench_training.json", json.dumps(as_json(found), indent=1))
-        write_text(out / "bench_training.md", as_markdown(found))
+    def __init__(self, out: Path, seeds: int) -> None:
+        self.out = out
+        self.seeds = range(seeds)
+        self.found: dict[str, list[Gain]] = {}
+        self._console = Console(stderr=True)
 
-    runs = {seed: out / f"contrastive-{seed}" for seed in range(seeds)}
-    soft = {seed: out / f"cocosoda-{seed}" for seed in range(seeds)}
-    if "contrastive" in only or "soup" in only:
-        for seed, folder in runs.items():
+    def note(self, name: str, gains: Iterable[Gain]) -> None:
+        """Show gains and write all of them, so that an interruption loses none."""
+        self.found[name] = list(gains)
+        for gain in self.found[name]:
+            self._console.print(f"{name}: {line(gain)}", highlight=False, markup=False)
+        write_text(self.out / "bench_training.json", json.dumps(as_json(self.found), indent=1))
+        write_text(self.out / "bench_training.md", as_markdown(self.found))
+
+    def contrastive(self) -> None:
+        for seed in self.seeds:
             settings = Settings(seed=seed, web_queries=WEB_QUERIES)
-            note(f"contrastive, seed {seed}", train_contrastive(TRAIN, folder, settings=settings, **asked).gains)
-    if "soup" in only:
-        for title, kind, shares in (
+            done = train_contrastive(
+                TRAIN, self.out / f"contrastive-{seed}", settings=settings, evaluate=[OTHER], progress=True
+            )
+            self.note(f"contrastive, seed {seed}", done.gains)
+
+    def soup(self) -> None:
+        runs = [self.out / f"contrastive-{seed}" for seed in self.seeds]
+        kinds: list[tuple[str, Literal["uniform", "greedy"], tuple[float, ...]]] = [
             ("soup, uniform", "uniform", (1.0,)),
             ("soup, greedy", "greedy", (1.0,)),
-            ("soup, uniform, with the start", "uniform", (0.25, 0.5, 0.75, 1.0)),
-        ):
-            folder = out / title.replace(", ", "-").replace(" ", "-")
-            done = make_soup(list(runs.values()), folder, choose_on=OTHER, kind=kind, shares=shares, evaluate=[TRAIN])
-            note(f"{title} (share {done.facts['share']})", done.gains)
-    if "cocosoda" in only:
-        for seed, folder in soft.items():
-            wanted = CoCoSoDaSettings(seed=seed, web_queries=WEB_QUERIES)
-            note(f"cocosoda, seed {seed}", train_cocosoda(TRAIN, folder, settings=wanted, **asked).gains)
-    if "matryoshka" in only:
-        nested = train_matryoshka(
-            TRAIN, out / "matryoshka", dims=(32, 64, 128, 384), settings=Settings(web_queries=WEB_QUERIES), **asked
+            ("soup, uniform, with the start", "uniform", SHARES),
+        ]
+        for title, kind, shares in kinds:
+            folder = self.out / title.replace(",", "").replace(" ", "-")
+            done = make_soup(runs, folder, choose_on=OTHER, kind=kind, shares=shares, evaluate=[TRAIN])
+            self.note(f"{title} (share {done.facts['share']})", done.gains)
+
+    def cocosoda(self) -> None:
+        for seed in self.seeds:
+            settings = CoCoSoDaSettings(seed=seed, web_queries=WEB_QUERIES)
+            done = train_cocosoda(
+                TRAIN, self.out / f"cocosoda-{seed}", settings=settings, evaluate=[OTHER], progress=True
+            )
+            self.note(f"cocosoda, seed {seed}", done.gains)
+
+    def matryoshka(self) -> None:
+        settings = Settings(web_queries=WEB_QUERIES)
+        done = train_matryoshka(
+            TRAIN, self.out / "matryoshka", dims=(32, 64, 128, 384), settings=settings, evaluate=[OTHER], progress=True
         )
-        note("matryoshka", nested.gains)
-    if "moe" in only:
-        mixture = train_moe([TRAIN, SECOND_DOMAIN], out / "moe", settings=Settings(negatives=0), progress=True)
-        note("mixture of experts", mixture.experts.gains)
-        note("one model for both domains", mixture.joint.gains)
-        note("one model per domain", [gain for model in mixture.alone for gain in model.gains])
-        note("mixture of experts over one model for both", mixture.over_joint)
-        note("mixture of experts over one model per domain", mixture.over_alone)
-    return found
+        self.note("matryoshka", done.gains)
+
+    def moe(self) -> None:
+        done = train_moe([TRAIN, SECOND_DOMAIN], self.out / "moe", settings=Settings(), progress=True)
+        self.note("mixture of experts", done.experts.gains)
+        self.note("one model for both domains", done.joint.gains)
+        self.note("one model per domain", [gain for model in done.alone for gain in model.gains])
+        self.note("mixture of experts over one model for both", done.over_joint)
+        self.note("mixture of experts over one model per domain", done.over_alone)
 
 
 def line(gain: Gain) -> str:
@@ -124,8 +138,8 @@ def as_markdown(found: dict[str, list[Gain]]) -> str:
     return "\n".join([
         "| model | data set | metric | dims | over | before | after | gain | 95 % interval |",
         "|---|---|---|---:|---|---:|---:|---:|---|", *rows, "",
-        "| recipe | data set | metric | seeds | mean gain | sd over seeds | range |", "|---|---|---|---:|---:|---:|---|",
-        *over_seeds, "",
+        "| recipe | data set | metric | seeds | mean gain | sd over seeds | range |",
+        "|---|---|---|---:|---:|---:|---|", *over_seeds, "",
     ])  # fmt: skip
 
 
@@ -135,7 +149,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", action="append", choices=RECIPES)
     asked = parser.parse_args()
-    print(as_markdown(measure(asked.out, asked.seeds, asked.only or RECIPES)))
+    bench = Bench(asked.out, asked.seeds)
+    for recipe in asked.only or RECIPES:
+        getattr(bench, recipe)()
+    print(as_markdown(bench.found))
 
 
 if __name__ == "__main__":
