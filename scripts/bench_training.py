@@ -49,6 +49,7 @@ class Bench:
         write_text(self.out / "bench_training.md", as_markdown(self.found))
 
     def contrastive(self) -> None:
+        """Seeds of the dual encoder."""
         for seed in self.seeds:
             settings = Settings(seed=seed, web_queries=WEB_QUERIES)
             done = train_contrastive(
@@ -57,6 +58,7 @@ class Bench:
             self.note(f"contrastive, seed {seed}", done.gains)
 
     def soup(self) -> None:
+        """Averages of those seeds, alone and with the starting weights."""
         runs = [self.out / f"contrastive-{seed}" for seed in self.seeds]
         kinds: list[tuple[str, Literal["uniform", "greedy"], tuple[float, ...]]] = [
             ("soup, uniform", "uniform", (1.0,)),
@@ -69,6 +71,7 @@ class Bench:
             self.note(f"{title} (share {done.facts['share']})", done.gains)
 
     def cocosoda(self) -> None:
+        """Seeds of the code-search recipe."""
         for seed in self.seeds:
             settings = CoCoSoDaSettings(seed=seed, web_queries=WEB_QUERIES)
             done = train_cocosoda(
@@ -77,6 +80,7 @@ class Bench:
             self.note(f"cocosoda, seed {seed}", done.gains)
 
     def matryoshka(self) -> None:
+        """Nested prefixes, each over the start cut as short."""
         settings = Settings(web_queries=WEB_QUERIES)
         done = train_matryoshka(
             TRAIN, self.out / "matryoshka", dims=(32, 64, 128, 384), settings=settings, evaluate=[OTHER], progress=True
@@ -84,6 +88,7 @@ class Bench:
         self.note("matryoshka", done.gains)
 
     def moe(self) -> None:
+        """Experts over code and claims, one model for both, and one model each."""
         done = train_moe([TRAIN, SECOND_DOMAIN], self.out / "moe", settings=Settings(), progress=True)
         self.note("mixture of experts", done.experts.gains)
         self.note("one model for both domains", done.joint.gains)
