@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Race:
         names: of the contenders.
         seconds: (rounds, contenders) of one batch.
         queries: in a batch.
-        decided: pairs that the group-sequential test tells apart, with the mean log-ratio of their seconds.
+        decided: pairs that the group-sequential test tells apart, with the median log-ratio of their seconds.
         looks: looks it took.
     """
 
@@ -162,20 +162,20 @@ def served(contenders: Sequence[Contender], *, sample_seconds: float = 0.02) -> 
 
 
 def take_turns(
-    running: Sequence[Served], *, looks: int = 5, rounds: int = 12, seconds: float = 60.0, seed: int = 0,
-    on_look: Callable[[GroupSequential], None] | None = None,
+    running: Sequence[Served], *, looks: int = 5, rounds: int = 12, seconds: float = 60.0, level: float = 0.05,
+    seed: int = 0,
 ) -> Race:  # fmt: skip
     """Measure served systems in turns, in looks of some rounds, until every pair is decided or the looks are used.
 
     Args:
         running: two or more served systems of different names.
-        looks: most looks; the error of 5 % is spent over them (see ``statistics.GroupSequential``).
+        looks: most looks; the error is spent over them (see ``statistics.GroupSequential``).
         rounds: of each look.
         seconds: after so long no further look is begun; fewer looks than planned can only leave pairs undecided.
+        level: error allowed to all claims together.
         seed: of the order within a round and of the test.
-        on_look: told of the test after each look.
     """
-    test = GroupSequential([s.contender.name for s in running], looks=looks, seed=seed)
+    test = GroupSequential([s.contender.name for s in running], looks=looks, level=level, seed=seed)
     rng = np.random.default_rng(seed)
     samples: list[list[float]] = []
     start = time.perf_counter()
@@ -188,8 +188,6 @@ def take_turns(
             block.append(row)
         samples += block
         test.look(np.log(block))
-        if on_look is not None:
-            on_look(test)
     return Race(
         names=test.systems, seconds=np.array(samples), queries=running[0].ready["queries"], decided=test.decided,
         looks=test.looked,

@@ -40,8 +40,8 @@ def intrinsic_dimension(distances: npt.ArrayLike) -> Float64Array:
     """(m,) local intrinsic dimension by maximum likelihood (Amsaleg et al. 2015; Levina and Bickel 2004).
 
     Args:
-        distances: (m, k) Euclidean distances to the k nearest neighbors, ascending; zeros (the point itself, duplicates)
-            are left out.
+        distances: (m, k) Euclidean distances to the k nearest neighbors, ascending; zeros (the point itself,
+            duplicates) are left out.
 
     Raises:
         UsageError: fewer than 3 neighbors.

@@ -37,8 +37,8 @@ def similarity_to_training(test: FloatArray, train: FloatArray) -> Float64Array:
 def generalisation(values: npt.ArrayLike, similarity: npt.ArrayLike, *, share: float = 0.3) -> Generalisation:
     """Resample the test queries into those nearest to the training queries and those farthest from them.
 
-    Zhan et al. 2022, "Evaluating Interpolation and Extrapolation Performance of Neural Retrieval Models" (CIKM): one mean
-    over both is mostly interpolation, because test sets are drawn like training sets.
+    Zhan et al. 2022, "Evaluating Interpolation and Extrapolation Performance of Neural Retrieval Models" (CIKM): one
+    mean over both is mostly interpolation, because test sets are drawn like training sets.
 
     Args:
         values: (m,) per-query values; NaN is left out.

@@ -26,9 +26,9 @@ def agreement(means: Mapping[str, npt.ArrayLike]) -> dict[tuple[str, str], float
 def believable_difference(values: npt.ArrayLike, *, error: float = 0.05, splits: int = 200, seed: int = 0) -> float:
     """Smallest difference of two means that another set of as many queries seldom turns round.
 
-    The swap method (Voorhees and Buckley 2002, "The Effect of Topic Set Size on Retrieval Experiment Error"): the queries
-    are halved again and again; how often do the halves disagree about which of two systems is better, by the size of
-    the difference on the first half? It speaks of half as many queries as there are, so it errs on the safe side.
+    The swap method (Voorhees and Buckley 2002, "The Effect of Topic Set Size on Retrieval Experiment Error"): the
+    queries are halved again and again; how often do the halves disagree about which of two systems is better, by the
+    size of the difference on the first half? It speaks of half as many queries as there are: it errs on the safe side.
 
     Args:
         values: (s, m) per-query values of s systems, without NaN.

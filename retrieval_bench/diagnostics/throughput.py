@@ -23,8 +23,8 @@ class Point:
 
 
 def landscape(
-    encode: Callable[[Sequence[str]], object], *, sizes: Sequence[int] = (1, 4, 16, 64), words: Sequence[int] = (8, 64, 200),
-    effort: Effort | None = None, seed: int = 0,
+    encode: Callable[[Sequence[str]], object], *, sizes: Sequence[int] = (1, 4, 16, 64),
+    words: Sequence[int] = (8, 64, 200), effort: Effort | None = None, seed: int = 0,
 ) -> list[Point]:  # fmt: skip
     """Time an encoder on made-up texts of every length in batches of every size.
 

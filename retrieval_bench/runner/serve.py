@@ -53,7 +53,7 @@ class Server:
             settle()
             self._held = max(self._held, private_bytes() - self._before)
             with events.phase("score"):
-                values = {split: score(self.dataset, split, hits[split], self.plan) for split in hits}
+                values = {split: self._score(split, hits[split]) for split in hits}
             found += made.quality(values)
             found += made.memory(self.facts, self.private, self.load_seconds, self._device_bytes())
             reason = breach_of_threads(self.plan.threads, cores.used) or self._breach(found) or self._hidden(notes)
@@ -90,12 +90,15 @@ class Server:
             self._time(call, self.dataset.queries[plan.splits[0]], found)
         return hits
 
+    def _score(self, split: str, hits: Hits) -> PerQuery:
+        return score(self.dataset, split, hits, kind=self.plan.card.kind, depth=self.plan.depth)
+
     def _hopeless(self, hits: dict[str, Hits]) -> str:
         """Why the speed of this setting need not be measured; empty where it must be."""
         floor, split = self.plan.floor, self.plan.splits[0]
         if floor is None:
             return ""
-        reached = score(self.dataset, split, hits[split], self.plan)[floor.metric]
+        reached = self._score(split, hits[split])[floor.metric]
         _, most = mean_interval(reached)
         return (
             f"speed not measured: {floor.metric} is at most {most:.4f} of {floor.least:g}" if most < floor.least else ""

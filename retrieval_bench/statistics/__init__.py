@@ -16,7 +16,7 @@ from retrieval_bench.statistics.paired import (
     randomization_test,
     tied_with_best,
 )
-from retrieval_bench.statistics.ratios import Ratio, detectable_ratio, paired_ratio
+from retrieval_bench.statistics.ratios import Ratio, detectable_ratio, paired_ratio, rounds_needed
 from retrieval_bench.statistics.repeats import enough
 from retrieval_bench.statistics.sequential import GroupSequential
 from retrieval_bench.statistics.unpaired import unpaired_interval
@@ -42,6 +42,7 @@ __all__ = [
     "pairwise_wins",
     "percentile_interval",
     "randomization_test",
+    "rounds_needed",
     "tied_with_best",
     "unpaired_interval",
     "variance_components",

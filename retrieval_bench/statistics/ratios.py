@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 from retrieval_bench.errors import UsageError
 from retrieval_bench.statistics.samples import Float64Array, check_share, known
 
+_EFFICIENCY = 3 / np.pi  # of the signed-rank test against the t-test, for normal noise
 _EXACT = 100  # from this many rounds on, the normal approximation of the signed-rank sum is off by less than 1e-3
 
 
@@ -68,14 +69,39 @@ def detectable_ratio(a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.05,
     Raises:
         UsageError: as ``paired_ratio``; level or power outside (0, 1).
     """
+    spread, n = _spread(a, b)
+    return float(np.exp(_distance(level, power) * spread / np.sqrt(n * _EFFICIENCY)))
+
+
+def rounds_needed(
+    a: npt.ArrayLike, b: npt.ArrayLike, *, ratio: float, level: float = 0.05, power: float = 0.8
+) -> int:  # fmt: skip
+    """Rounds of which ``detectable_ratio`` would be ``ratio``, from the noise of these few.
+
+    Only their spread counts, not which of the two is ahead, so that planning by it favours neither.
+
+    Raises:
+        UsageError: as ``detectable_ratio``, or a ratio of 1 or less.
+    """
+    if not ratio > 1:
+        raise UsageError(f"ratio = {ratio} must be above 1: no number of rounds shows that there is no difference")
+    spread, _ = _spread(a, b)
+    return int(np.ceil((_distance(level, power) * spread / np.log(ratio)) ** 2 / _EFFICIENCY))
+
+
+def _distance(level: float, power: float) -> float:
     check_share("level", level)
     check_share("power", power)
+    return float(ndtri(1 - level / 2) + ndtri(power))
+
+
+def _spread(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[float, int]:
+    """Half of the central 68 % of the log-ratios, and their number."""
     first, second = known(a), known(b)
     if len(first) != len(second) or len(first) == 0:
         raise UsageError(f"a ratio needs rounds that measured both: there are {len(first)} and {len(second)} samples")
     low, high = np.percentile(np.log(first) - np.log(second), [16, 84])
-    error = (high - low) / 2 / np.sqrt(len(first) * 3 / np.pi)
-    return float(np.exp((ndtri(1 - level / 2) + ndtri(power)) * error))
+    return float(high - low) / 2, len(first)
 
 
 @cache

@@ -3,8 +3,8 @@
 AdaStop (Mathieu, Della Vecchia, Shilova, Centa de Medeiros, Kohler, Maillard and Preux 2023, arXiv 2306.10882): a
 group-sequential permutation test whose boundaries spend the error evenly over the looks, and which steps down through
 the pairs as Romano and Wolf do. Here measurements come in rounds that hold one value of every system, so labels are
-exchanged within a round only (a sign flip of its differences), and each pair's statistic is divided by its root sum of
-squares, which no flip changes, so that noisy pairs do not drown quiet ones.
+exchanged within a round only: a sign flip of its differences. A pair's statistic is the sum of its signed ranks
+(Wilcoxon), which a slow spell of the machine cannot carry away as it can a mean.
 """
 
 from __future__ import annotations
@@ -56,9 +56,8 @@ class GroupSequential:
         self.looked = 0
         self.decided: dict[Pair, float] = {}
         self._draws, self._rng = resamples, np.random.default_rng(seed)
-        self._sums = np.zeros((resamples + 1, len(self.pairs)))  # of the differences under each assignment so far
-        self._squares = np.zeros(len(self.pairs))
-        self._rounds = 0
+        self._differences = np.empty((0, len(self.pairs)))
+        self._signs = np.empty((resamples + 1, 0))  # assignments so far, the observed one first
         self._statistics: list[Float64Array] = []  # by look, (draws + 1, pairs)
 
     @property
@@ -78,7 +77,7 @@ class GroupSequential:
             rounds: (n, systems) one value of every system per round; seconds should come as logarithms.
 
         Returns:
-            The pairs decided by this look; ``decided`` holds the mean difference first minus second.
+            The pairs decided by this look; ``decided`` holds the median difference first minus second.
 
         Raises:
             UsageError: all looks are used, another number of columns, or a value that is not finite.
@@ -89,14 +88,12 @@ class GroupSequential:
         if self.looked == self.looks:
             raise UsageError(f"all {self.looks} looks are used: a further one would exceed the error allowed")
         first, second = np.array(list(combinations(range(len(self.systems)), 2))).T
-        differences = values[:, first] - values[:, second]
+        self._differences = np.concatenate([self._differences, values[:, first] - values[:, second]])
         signs = self._rng.choice(np.array([-1.0, 1.0]), size=(self._draws + 1, len(values)))
         signs[0] = 1.0
-        self._sums += signs @ differences
-        self._squares += (differences**2).sum(axis=0)
-        self._rounds += len(values)
-        scale = np.sqrt(np.where(self._squares > 0, self._squares, 1.0))
-        self._statistics.append(np.abs(self._sums) / scale)
+        self._signs = np.concatenate([self._signs, signs], axis=1)
+        ranks = np.sign(self._differences) * (np.abs(self._differences).argsort(axis=0).argsort(axis=0) + 1)
+        self._statistics.append(np.abs(self._signs @ ranks))
         self.looked += 1
         return self._step_down()
 
@@ -109,7 +106,7 @@ class GroupSequential:
             if not beyond:
                 break
             for i in beyond:
-                self.decided[self.pairs[i]] = float(self._sums[0, i] / self._rounds)
+                self.decided[self.pairs[i]] = float(np.median(self._differences[:, i]))
                 found.append(self.pairs[i])
         return tuple(found)
 

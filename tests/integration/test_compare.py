@@ -159,3 +159,34 @@ def test_trec_runs_on_the_command_line(tmp_path: Path) -> None:
     assert answer["verdict"] == "better"
     assert answer["quality"]["what"] == "MRR@10"
     assert answer["quality"]["p"] < 0.001
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (["tail", "few"], "get less than half"),
+        (["slices", "few", "--by", "cluster"], "From "),
+        (["slices", "few", "--by", "distance"], "distance from"),
+        (["generalisation", "few"], "The drop from near to far"),
+        (["metrics"], "is to be believed from"),
+    ],
+)
+def test_diagnostics_of_a_run(home_of_the_run: rb.Run, tmp_path: Path, command: list[str], says: str) -> None:
+    page = tmp_path / "section.html"
+    asked = ["diagnose", *command, "--out", str(home_of_the_run.folder), "--html", str(page)]
+    said = CliRunner().invoke(app, asked)
+    if command[0] == "generalisation" and "no training queries" in str(said.exception):
+        pytest.skip("vectors alone bring no training queries")
+    assert said.exit_code == 0, said.output
+    assert says in said.output
+    assert page.read_text().startswith("<section>")
+    assert json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)["title"]
+
+
+def test_a_tournament_over_runs_and_the_difficulty_of_data(home_of_the_run: rb.Run) -> None:
+    folder = str(home_of_the_run.folder)
+    said = json.loads(CliRunner().invoke(app, ["diagnose", "tournament", folder, folder, "--json"]).output)
+    assert [row[0] for row in said["rows"]] == ["many", "few"]
+    hard = CliRunner().invoke(app, ["diagnose", "difficulty", str(home_of_the_run.folder.parent / "v.npy"), "--json"])
+    figures = {row[0]: row[1] for row in json.loads(hard.output)["rows"]}
+    assert figures["effective rank (RankMe)"] == pytest.approx(32, rel=0.05)

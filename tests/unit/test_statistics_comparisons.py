@@ -80,6 +80,9 @@ class TestPairedRatio:
         size = np.median([statistics.detectable_ratio(rng.lognormal(0, 0.1, 40), np.ones(40)) for _ in range(60)])
         seen = [statistics.paired_ratio(size * rng.lognormal(0, 0.1, 40), np.ones(40)).p <= 0.05 for _ in range(400)]
         assert np.mean(seen) == pytest.approx(0.8, abs=0.08)
+        noise = rng.lognormal(0, 0.1, 500)
+        size = statistics.detectable_ratio(noise, np.ones(500))
+        assert statistics.rounds_needed(noise, np.ones(500), ratio=size) == pytest.approx(500, abs=1)
 
 
 class TestGroupSequential:
@@ -195,6 +198,7 @@ def test_an_unpaired_interval_covers_the_difference_as_often_as_it_claims() -> N
         (lambda: statistics.equivalence_test([1.0], [1.0, 2.0], margin=0.1), "1 and 2"),
         (lambda: statistics.paired_ratio([1.0], [0.0]), "above 0"),
         (lambda: statistics.paired_ratio([], []), "0 and 0"),
+        (lambda: statistics.rounds_needed([1.0], [1.0], ratio=1.0), "above 1"),
         (lambda: statistics.GroupSequential(["a"]), "two or more"),
         (lambda: statistics.GroupSequential(["a", "b"], looks=0), "looks = 0"),
         (lambda: statistics.GroupSequential(["a", "b"]).look([[1.0, math.nan]]), "finite"),
