@@ -8,13 +8,13 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from retrieval_bench.errors import CardError, UnknownNameError, nearest
 from retrieval_bench.files import home
-from retrieval_bench.types import Frozen, Metric, Params
+from retrieval_bench.types import Budget, Frozen, Metric, Params
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -44,6 +44,27 @@ class DatasetCard(Frozen):
     path: Path | None = Field(None, exclude=True, description="set when the data set was asked for by path")
 
 
+class Range(Frozen):
+    """Numbers to search between, ends included; a whole number where the parameter is one."""
+
+    low: float
+    high: float
+    log: bool = Field(False, description="search their logarithm: for what matters by factors")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not (self.low < self.high and (self.low > 0 or not self.log)):
+            raise ValueError(f"needs low < high, and low > 0 where log is set, not {self.low:g} to {self.high:g}")
+        return self
+
+
+class Space(Frozen):
+    """Where tuning may look: by parameter, a range or a list of choices."""
+
+    build: dict[str, Range | list[Any]] = Field(default_factory=dict)
+    search: dict[str, Range | list[Any]] = Field(default_factory=dict)
+
+
 class SystemCard(Frozen):
     """A recipe: a backend or ranker, its build parameters, and the search settings to try.
 
@@ -58,11 +79,12 @@ class SystemCard(Frozen):
     default: bool = Field(False, description="part of a run that names no system")
     build: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Any] = Field(default_factory=dict)
+    space: Space | None = Field(None, description="what tuning tries; None: around the values above and the defaults")
 
     @property
     def hash(self) -> str:
         """Content hash: two runs of cards with one hash asked for the same thing."""
-        text = json.dumps(self.model_dump(exclude={"summary", "source", "default"}), sort_keys=True)
+        text = json.dumps(self.model_dump(exclude={"summary", "source", "default", "space"}), sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def settings(self) -> list[dict[str, Any]]:
@@ -120,6 +142,15 @@ def _cards(kind: Literal["datasets", "indexes"], model: type[P]) -> dict[str, P]
             card = _read(path, model)
             cards[str(card.name)] = card  # type: ignore[attr-defined]
     return cards
+
+
+def budget_card(path: Path) -> Budget:
+    """The limits that a TOML file sets.
+
+    Raises:
+        CardError: the file cannot be read, or a limit is unknown or not valid.
+    """
+    return _read(path, Budget)
 
 
 def dataset_cards() -> dict[str, DatasetCard]:

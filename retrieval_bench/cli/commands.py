@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from retrieval_bench.cli._app import Out, app, console, problems, run_folder
+from retrieval_bench.cli.budget import BudgetFile, budget_from
 from retrieval_bench.errors import UsageError
 
 
@@ -39,10 +40,11 @@ def run(
     latency_ms: Annotated[
         float | None, typer.Option(help="Budget: single-query latency at --latency-percentile.")
     ] = None,
-    latency_percentile: Annotated[float, typer.Option(help="At which latency counts, e.g. 99.9.")] = 95.0,
+    latency_percentile: Annotated[float | None, typer.Option(help="At which latency counts, e.g. 99.9.")] = 95.0,
     scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls per query.")] = None,
     build_scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls of a build.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
+    budget: BudgetFile = None,
     k: Annotated[
         int | None, typer.Option("--k", help="Results per query (default: 100 with judgments, 10 without).")
     ] = None,
@@ -64,8 +66,6 @@ def run(
     from retrieval_bench.measure.clock import Effort
     from retrieval_bench.report import table, write_html
     from retrieval_bench.runner import run as run_benchmark
-    from retrieval_bench.specs import validated
-    from retrieval_bench.types import Budget
 
     wanted = {
         "bytes_per_vector": bytes_per_vector, "index_bytes": index_bytes, "peak_bytes": peak_bytes,
@@ -75,7 +75,7 @@ def run(
     }  # fmt: skip
     with Progress(problems) as progress:
         done = run_benchmark(
-            dataset, indexes=index, rankers=ranker, encoder=encoder, budget=validated(Budget, wanted, where="budget"),
+            dataset, indexes=index, rankers=ranker, encoder=encoder, budget=budget_from(budget, wanted),
             depth=k, recall_target=recall_target, rows=rows, queries=queries, seed=seed, timeout=timeout,
             effort=Effort(seconds=measure_seconds), out=out, retry=retry, progress=problems.is_terminal,
             command=shlex.join(["retrieval-bench", *sys.argv[1:]]), on_event=progress,

@@ -10,6 +10,7 @@ from retrieval_bench.contract import ContractError
 from retrieval_bench.errors import BudgetError, RetrievalBenchError
 from retrieval_bench.files import atomic_folder, folder_bytes
 from retrieval_bench.measure.clock import timed
+from retrieval_bench.measure.cores import CoresWatch, breach_of_threads
 from retrieval_bench.measure.memory import PeakWatch
 from retrieval_bench.protocols import Index, Ranker
 from retrieval_bench.records import Store
@@ -66,7 +67,7 @@ def build(plan: BuildPlan, events: Events) -> None:
         dataset = opened(plan.dataset_folder, texts=plan.card.kind == "ranker")
     examples = _examples(dataset)
     system: Index | Ranker
-    with PeakWatch() as memory, events.phase("build"):
+    with PeakWatch() as memory, CoresWatch() as cores, events.phase("build"):
         if plan.card.kind == "index":
             index = system = registry.indexes.get(plan.card.backend)()
             if dataset.metric not in index.metrics:
@@ -85,7 +86,7 @@ def build(plan: BuildPlan, events: Events) -> None:
                 lambda: ranker.build(dataset.corpus, wanted, plan.budget, examples=examples, seed=plan.seed)
             )
     breach = breach_of_size(system.memory(), len(dataset.corpus), plan.budget) or breach_of_calls(system, plan.budget)
-    if breach:
+    if breach := breach or breach_of_threads(plan.threads, cores.used):
         events.send(outcome="over_budget", reason=breach)
         return
     with events.phase("save"), atomic_folder(Store(plan.out).build_folder(plan.build_id)) as folder:

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.specs import SystemCard
-from retrieval_bench.types import Budget, Frozen, MemoryReport
+from retrieval_bench.types import Budget, Frozen, MemoryReport, Split
 
 
 class TrialPlan(Frozen):
@@ -20,6 +22,13 @@ class TrialPlan(Frozen):
 
     trial_id: str
     search: dict[str, Any]
+
+
+class Floor(Frozen):
+    """A quality below which a setting is hopeless: its speed need not be measured."""
+
+    metric: str
+    least: float
 
 
 class BuildPlan(Frozen):
@@ -37,6 +46,11 @@ class BuildPlan(Frozen):
     depth: int
     effort: Effort
     plugin: str
+    splits: tuple[Split, ...] = Field(
+        ("test", "tune"),
+        description="queries answered, the first of them timed: `tune` chooses a setting, `test` is what is said of it",
+    )
+    floor: Floor | None = None
 
     def only(self, trial_ids: set[str]) -> BuildPlan:
         """The same build with some of its trials."""

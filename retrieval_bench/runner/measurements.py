@@ -14,6 +14,7 @@ from retrieval_bench.types import Measurement
 
 LATENCY_PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 MEMORY_FIGURES = ("analytic_bytes", "artifact_bytes", "private_bytes", "device_bytes")
+UNREPORTED = 64 << 20  # bytes of an engine's own work space that an index may hold beside what it reports
 AGREEMENT = 0.05  # the host figures agree within this share, or the record explains the difference
 
 
@@ -121,6 +122,21 @@ def scorer_calls(facts: BuildFacts, serving: int, queries: int) -> list[Measurem
         exact("build_scorer_calls", "call", facts.scorer_calls),
         exact("scorer_calls", "call", serving / queries),
     ]
+
+
+def unreported(reported: int, private: int, saved: int) -> str:
+    """Why an index's own account of its memory is not believed; empty where it is.
+
+    Args:
+        reported: its analytic bytes.
+        private: private bytes of its process after answering queries, less those before it was loaded.
+        saved: bytes of its saved files.
+    """
+    if private > reported * (1 + AGREEMENT) + UNREPORTED:
+        return f"it holds {private:,} bytes of private memory and reports {reported:,}"
+    if saved > reported * (1 + 2 * AGREEMENT) + (1 << 20):
+        return f"its saved files hold {saved:,} bytes and it reports {reported:,}"
+    return ""
 
 
 def exact(name: str, unit: str, value: float, *, direction: str = "lower") -> Measurement:

@@ -9,9 +9,9 @@ from pathlib import Path
 from retrieval_bench import registry
 from retrieval_bench.errors import CardError, UsageError
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.runner.job import BuildPlan, TrialPlan
+from retrieval_bench.runner.job import BuildPlan, Floor, TrialPlan
 from retrieval_bench.specs import SystemCard, params
-from retrieval_bench.types import Budget
+from retrieval_bench.types import Budget, Split
 
 
 def plan_builds(
@@ -27,6 +27,8 @@ def plan_builds(
     effort: Effort,
     encoder: str | None,
     version: str,
+    splits: tuple[Split, ...] = ("test", "tune"),
+    floor: Floor | None = None,
 ) -> list[BuildPlan]:
     """Check every card against its backend's parameters and lay out the run, before any work is done.
 
@@ -38,6 +40,7 @@ def plan_builds(
         UnknownNameError: no such backend.
     """
     plans = []
+    aside = [] if splits == ("test", "tune") and floor is None else [splits, floor and floor.model_dump()]
     for card in cards:
         plugin = registry.indexes.get(card.backend) if card.kind == "index" else registry.rankers.get(card.backend)
         module = plugin.__module__
@@ -61,11 +64,12 @@ def plan_builds(
         else:
             settings = [{}]
         build_id = _hash(card.kind, card.backend, build, fingerprint, budget.model_dump(), threads, seed, version)
-        trials = tuple(TrialPlan(trial_id=_hash(build_id, s, depth, card.name), search=s) for s in settings)
+        trials = tuple(TrialPlan(trial_id=_hash(build_id, s, depth, card.name, *aside), search=s) for s in settings)
         plans.append(
             BuildPlan(
                 build_id=build_id, card=card, build=build, trials=trials, dataset_folder=dataset_folder, out=out,
                 budget=budget, threads=threads, seed=seed, depth=depth, effort=effort, plugin=module,
+                splits=splits, floor=floor,
             )
         )  # fmt: skip
     return plans

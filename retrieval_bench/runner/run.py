@@ -54,12 +54,13 @@ class Run:
 
 
 @dataclass
-class _Wall:
+class Wall:
     """Wall time by phase, in seconds."""
 
     phases: dict[str, float] = field(default_factory=dict)
 
     def add(self, phase: str, seconds: float) -> None:
+        """Count seconds to a phase."""
         self.phases[phase] = self.phases.get(phase, 0.0) + seconds
 
 
@@ -107,21 +108,17 @@ def run(
     Raises:
         RetrievalBenchError: the data or the call is wrong. What a system does wrong is a record instead.
     """
-    began, start, wall = datetime.now(UTC), time.perf_counter(), _Wall()
+    began, start, wall = datetime.now(UTC), time.perf_counter(), Wall()
     budget, effort, tell = budget or Budget(), effort or Effort(), on_event or (lambda _event: None)
     threads = budget.threads or usable_cores()
     if threads > usable_cores():
         raise UsageError(f"{threads} threads are asked for, this machine has {usable_cores()} cores for us")
     data = load_dataset(dataset, rows=rows, queries=queries, progress=progress)
-    cards = _cards(data, indexes, rankers)
-    encoder_name = None
-    if data.corpus.vectors is None and any(_needs_vectors(c) for c in cards):
-        clock = time.perf_counter()
-        model = load_encoder(encoder)
-        data, encoder_name = encoded(data, model, progress=progress), model.name
+    cards = chosen_cards(data, indexes, rankers)
+    clock = time.perf_counter()
+    data, encoder_name = encoded_for(data, cards, encoder, progress=progress)
+    if encoder_name is not None:
         wall.add("encode", time.perf_counter() - clock)
-    elif encoder is not None:
-        raise UsageError(f"--encoder {encoder!r} has nothing to do: no text needs to be encoded for these systems")
     depth = depth or min(_TEXT_DEPTH if data.qrels else _VECTOR_DEPTH, len(data.corpus))
     check_k(depth, data.corpus)
     folder = out or home() / "results" / data.name.replace("/", "-")
@@ -138,7 +135,7 @@ def run(
         tell({"plan": [(p.card.name, [t.trial_id for t in p.trials]) for p in plans]})
         for plan in plans:
             _forget_failed(records, plan) if retry else None
-            _do(records, plan, data, timeout, wall, tell)
+            execute(records, plan, data, timeout=timeout, wall=wall, tell=tell)
         found = records.records([t.trial_id for p in plans for t in p.trials])
         clock = time.perf_counter()
         choice = choose(records, found, primary=primary(data), recall_target=recall_target)
@@ -178,7 +175,24 @@ def primary(data: Dataset) -> str:
     return "nDCG@10" if "test" in data.qrels else "neighbor_recall@10"
 
 
-def _cards(data: Dataset, indexes: Sequence[str] | None, rankers: Sequence[str] | None) -> list[SystemCard]:
+def encoded_for(
+    data: Dataset, cards: Sequence[SystemCard], encoder: str | None, *, progress: bool = False
+) -> tuple[Dataset, str | None]:
+    """The data with vectors of its texts where a system needs any, and the encoder's name (None: nothing encoded).
+
+    Raises:
+        UsageError: an encoder was named and there is nothing to encode.
+    """
+    if data.corpus.vectors is None and any(_needs_vectors(c) for c in cards):
+        model = load_encoder(encoder)
+        return encoded(data, model, progress=progress), model.name
+    if encoder is not None:
+        raise UsageError(f"--encoder {encoder!r} has nothing to do: no text needs to be encoded for these systems")
+    return data, None
+
+
+def chosen_cards(data: Dataset, indexes: Sequence[str] | None, rankers: Sequence[str] | None) -> list[SystemCard]:
+    """The cards of these names; the default ones that fit the data where both are None."""
     if indexes is None and rankers is None:
         defaults = [c for c in system_cards().values() if c.default]
         return [c for c in defaults if c.kind == "index" or data.corpus.texts is not None]
@@ -201,7 +215,12 @@ def _forget_failed(records: Store, plan: BuildPlan) -> None:
             records.forget(trial.trial_id)
 
 
-def _do(records: Store, plan: BuildPlan, data: Dataset, timeout: float, wall: _Wall, tell: OnEvent) -> None:
+def execute(
+    records: Store, plan: BuildPlan, data: Dataset, *, timeout: float, wall: Wall | None = None,
+    tell: OnEvent = lambda _event: None,
+) -> None:  # fmt: skip
+    """Do what is not yet done of a plan: build, unless it is built, and measure; every trial ends as a record."""
+    wall = wall or Wall()
     pending = {t.trial_id for t in plan.trials if not records.has(t.trial_id)}
     tell({"system": plan.card.name, "pending": len(pending), "planned": len(plan.trials)})
     if not pending:
@@ -213,7 +232,7 @@ def _do(records: Store, plan: BuildPlan, data: Dataset, timeout: float, wall: _W
         _stage(records, Job(stage="serve", plan=plan.only(pending)), data, timeout, wall, tell)
 
 
-def _stage(records: Store, job: Job, data: Dataset, timeout: float, wall: _Wall, tell: OnEvent) -> None:
+def _stage(records: Store, job: Job, data: Dataset, timeout: float, wall: Wall, tell: OnEvent) -> None:
     """Run one process; if it fails, write the records of the trials that failed with it."""
     plan, started = job.plan, datetime.now(UTC).isoformat(timespec="milliseconds")
     limits = Limits(wall_seconds=timeout, build_seconds=plan.budget.build_seconds, peak_bytes=plan.budget.peak_bytes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.datasets import exact_scores
 from retrieval_bench.quality import evaluate, neighbor_recall, outside_exact, without_own
-from retrieval_bench.runner.job import BuildPlan
 from retrieval_bench.types import Dataset, Hits
 
 PerQuery = dict[str, npt.NDArray[np.float64]]
@@ -17,17 +18,17 @@ JUDGED_METRICS = (
 NEIGHBOR_CUTS = (1, 10, 100)
 
 
-def score(dataset: Dataset, split: str, hits: Hits, plan: BuildPlan) -> PerQuery:
+def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "ranker"], depth: int) -> PerQuery:
     """Values of every metric that applies, (m,) float64 each. Cuts deeper than the search are left out.
 
-    MAP and MRR without a cut are over the ranking to ``plan.depth``.
+    MAP and MRR without a cut are over the ranking to ``depth``.
     """
     values: PerQuery = {}
     if split in dataset.qrels:
-        rows = without_own(hits, dataset.queries[split].own_rows, plan.depth)
-        metrics = [m for m in JUDGED_METRICS if int(m.partition("@")[2] or 1) <= plan.depth]
+        rows = without_own(hits, dataset.queries[split].own_rows, depth)
+        metrics = [m for m in JUDGED_METRICS if int(m.partition("@")[2] or 1) <= depth]
         values |= evaluate(rows, dataset.qrels[split], metrics)
-    if plan.card.kind == "index" and split in dataset.neighbors:
+    if kind == "index" and split in dataset.neighbors:
         values |= _neighbor_recalls(dataset, split, hits)
     return values
 

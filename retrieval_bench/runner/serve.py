@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from retrieval_bench import registry
+from retrieval_bench.budgets import allowed_bytes
 from retrieval_bench.contract import ContractError, check_hits
 from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.measure.clock import batches, concurrent, singles, timed
+from retrieval_bench.measure.cores import CoresWatch, breach_of_threads
 from retrieval_bench.measure.machine import code, libraries, machine
 from retrieval_bench.measure.memory import device_bytes, private_bytes, settle
 from retrieval_bench.protocols import Index, Ranker
@@ -19,9 +21,9 @@ from retrieval_bench.records import Store
 from retrieval_bench.runner import measurements as made
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, TrialPlan
 from retrieval_bench.runner.score import PerQuery, score
+from retrieval_bench.statistics import mean_interval
 from retrieval_bench.types import Dataset, Hits, Measurement, Outcome, Queries, TrialRecord
 
-REPORTED = ("test", "tune")  # `tune` chooses the setting, `test` is what is said of it
 _SINGLE_QUERIES = 10_000  # most queries asked one by one
 
 
@@ -35,22 +37,26 @@ class Server:
         self.system, self.load_seconds = timed(lambda: _load(plan, folder))
         settle()
         self.private = private_bytes() - before
+        self._before, self._held = before, self.private
 
     def measure(self, trial: TrialPlan, events: Events) -> None:
         """Run the trial and write its record. A typed error refuses this setting only; the others go on."""
         started, start = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
         values: dict[str, PerQuery] = {}
         found: list[Measurement] = []
+        notes: list[str] = []
         outcome: Outcome = "ok"
         reason = ""
         try:
-            with events.phase("search"):
-                hits = self._search(trial, found)
+            with events.phase("search"), CoresWatch() as cores:
+                hits = self._search(trial, found, notes)
+            settle()
+            self._held = max(self._held, private_bytes() - self._before)
             with events.phase("score"):
-                values = {split: score(self.dataset, split, hits[split], self.plan) for split in hits}
+                values = {split: self._score(split, hits[split]) for split in hits}
             found += made.quality(values)
             found += made.memory(self.facts, self.private, self.load_seconds, self._device_bytes())
-            reason = self._breach(found)
+            reason = breach_of_threads(self.plan.threads, cores.used) or self._breach(found) or self._hidden(notes)
             outcome = "over_budget" if reason else "ok"
         except ContractError as error:
             outcome, reason = "crashed", f"broke the contract: {error}"
@@ -67,16 +73,42 @@ class Server:
                 seconds=time.perf_counter() - start,
                 found=found,
                 facts=self.facts,
+                notes=notes,
             )
             Store(self.plan.out).write(record, values, {s: self.dataset.queries[s].ids for s in values})
 
-    def _search(self, trial: TrialPlan, found: list[Measurement]) -> dict[str, Hits]:
+    def _search(self, trial: TrialPlan, found: list[Measurement], notes: list[str]) -> dict[str, Hits]:
         call, plan = self._call(trial), self.plan
-        test, documents = self.dataset.queries["test"], len(self.dataset.corpus)
-        before = self._scorer_calls()
-        hits = {"test": call(test)}  # also the warm-up of the batch path
-        found += made.scorer_calls(self.facts, self._scorer_calls() - before, len(test))
-        check_hits(hits["test"], len(test), self._k(test), documents)
+        hits: dict[str, Hits] = {}
+        for split in [s for s in plan.splits if s in self.dataset.queries]:
+            asked = self.dataset.queries[split]
+            before = self._scorer_calls()
+            hits[split] = call(asked)  # also the warm-up of the batch path
+            if split == plan.splits[0]:
+                found += made.scorer_calls(self.facts, self._scorer_calls() - before, len(asked))
+            check_hits(hits[split], len(asked), self._k(asked), len(self.dataset.corpus))
+        if hopeless := self._hopeless(hits):
+            notes.append(hopeless)
+        else:
+            self._time(call, self.dataset.queries[plan.splits[0]], found)
+        return hits
+
+    def _score(self, split: str, hits: Hits) -> PerQuery:
+        return score(self.dataset, split, hits, kind=self.plan.card.kind, depth=self.plan.depth)
+
+    def _hopeless(self, hits: dict[str, Hits]) -> str:
+        """Why the speed of this setting need not be measured; empty where it must be."""
+        floor, split = self.plan.floor, self.plan.splits[0]
+        if floor is None:
+            return ""
+        reached = self._score(split, hits[split])[floor.metric]
+        _, most = mean_interval(reached)
+        return (
+            f"speed not measured: {floor.metric} is at most {most:.4f} of {floor.least:g}" if most < floor.least else ""
+        )
+
+    def _time(self, call: Callable[[Queries], Hits], test: Queries, found: list[Measurement]) -> None:
+        plan = self.plan
         found.append(made.throughput(len(test), batches(lambda: call(test), plan.effort)))
         ones = [test.take(slice(i, i + 1)) for i in range(min(len(test), _SINGLE_QUERIES))]
         budgeted = plan.budget.latency_percentile if plan.budget.latency_ms else 50.0
@@ -86,15 +118,10 @@ class Server:
             {1 << p for p in range(plan.threads.bit_length()) if 1 << p <= plan.threads} | {plan.threads}
         ):
             found.append(made.concurrency(clients, concurrent(call, ones, clients, plan.effort)))
-        if "tune" in self.dataset.queries:
-            tune = self.dataset.queries["tune"]
-            hits["tune"] = call(tune)
-            check_hits(hits["tune"], len(tune), self._k(tune), documents)
-        return hits
 
     def _call(self, trial: TrialPlan) -> Callable[[Queries], Hits]:
         system = self.system
-        k = self._k(self.dataset.queries["test"])
+        k = self._k(self.dataset.queries[self.plan.splits[0]])
         if self.plan.card.kind == "ranker":
             ranker: Ranker = system  # type: ignore[assignment]
             return lambda queries: ranker.rank(queries, k)
@@ -115,7 +142,7 @@ class Server:
         by_name = {m.name: m.value for m in found}
         if budget.latency_ms is not None:
             name = made.latency_name(budget.latency_percentile)
-            if by_name[name] > budget.latency_ms:
+            if by_name.get(name, 0.0) > budget.latency_ms:  # a hopeless setting is not timed
                 return f"{name} is {by_name[name]:.3g} ms, {budget.latency_ms:g} are allowed (latency_ms)"
         calls = by_name.get("scorer_calls", 0)
         if budget.scorer_calls is not None and calls > budget.scorer_calls:
@@ -124,6 +151,16 @@ class Server:
         if budget.device_bytes is not None and used > budget.device_bytes:
             return f"{used:,.0f} bytes on the device, {budget.device_bytes:,} are allowed (device_bytes)"
         return ""
+
+    def _hidden(self, notes: list[str]) -> str:
+        """Memory that an index keeps outside its account breaks a budget of memory, and is a note without one."""
+        if self.plan.card.kind != "index":  # a ranker's engine (a JVM, a model's work space) is no part of its index
+            return ""
+        found = made.unreported(self.facts.memory.total, self._held, self.facts.saved_bytes)
+        if not found or allowed_bytes(self.plan.budget, len(self.dataset.corpus)) is None:
+            notes += [f"{found}."] if found else []
+            return ""
+        return f"{found} (bytes_per_vector, index_bytes)"
 
     def _device_bytes(self) -> int | None:
         return device_bytes(os.getpid())
@@ -146,6 +183,7 @@ def trial_record(
     seconds: float,
     found: list[Measurement] | None = None,
     facts: BuildFacts | None = None,
+    notes: Sequence[str] = (),
 ) -> TrialRecord:
     """The record of a trial, finished or failed (then without measurements)."""
     return TrialRecord(
@@ -169,7 +207,7 @@ def trial_record(
         reason=reason,
         measurements=tuple(found or ()),
         memory_parts=facts.memory.parts if facts else {},
-        notes=made.memory_notes(found or ()),
+        notes=(*notes, *made.memory_notes(found or ())),
         started=started,
         seconds=seconds,
         code=code(),

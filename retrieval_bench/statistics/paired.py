@@ -41,6 +41,18 @@ def randomization_test(a: npt.ArrayLike, b: npt.ArrayLike, *, resamples: int = 1
     return float(_sign_flip(_differences(a, b)[:, None], resamples, seed)[0])
 
 
+def one_sided_test(a: npt.ArrayLike, b: npt.ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> float:
+    """p-value of "a is not better than b": as ``randomization_test``, but only sums as great as the observed one count.
+
+    Returns:
+        p in (0, 1]; 1 when no query differs.
+
+    Raises:
+        UsageError: as ``randomization_test``.
+    """
+    return float(_sign_flip(_differences(a, b)[:, None], resamples, seed, one_sided=True)[0])
+
+
 def difference_interval(
     a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.95, resamples: int = 2_000, seed: int = 0
 ) -> tuple[float, float]:
@@ -151,14 +163,15 @@ def _differences(a: npt.ArrayLike, b: npt.ArrayLike) -> Float64Array:
     return first - second
 
 
-def _sign_flip(differences: Float64Array, resamples: int, seed: int) -> Float64Array:
+def _sign_flip(differences: Float64Array, resamples: int, seed: int, *, one_sided: bool = False) -> Float64Array:
     """(s,) p-values of (n, s) differences; a NaN or zero difference has no sign to flip."""
     check_resamples(resamples)
     differences = np.nan_to_num(differences)
     differences = differences[differences.any(axis=1)]
     n = len(differences)
     total = differences.sum(axis=0)
-    threshold = np.abs(total) - _ROUNDING * np.abs(differences).sum(axis=0)
+    size = np.positive if one_sided else np.abs
+    threshold = size(total) - _ROUNDING * np.abs(differences).sum(axis=0)
     exhaustive = 2**n <= resamples
     rng = np.random.default_rng(seed)
     draws = 2**n if exhaustive else resamples
@@ -172,5 +185,5 @@ def _sign_flip(differences: Float64Array, resamples: int, seed: int) -> Float64A
             octets = rng.integers(256, size=(count, -(-n // 8)), dtype=np.uint8)
             flips = np.unpackbits(octets, axis=1, count=n).astype(np.float64)
         flipped = total - 2.0 * (flips @ differences)
-        as_extreme += (np.abs(flipped) >= threshold).sum(axis=0)
+        as_extreme += (size(flipped) >= threshold).sum(axis=0)
     return as_extreme / draws if exhaustive else (as_extreme + 1) / (draws + 1)

@@ -118,6 +118,31 @@ def test_too_slow_a_setting_is_over_budget_with_its_measurements(bench: Bench) -
     assert slow.value("neighbor_recall@10") == 1.0
 
 
+TWO_CORES = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor cannot be exceeded")
+
+
+@pytest.mark.parametrize(
+    ("build", "search", "reason"),
+    [
+        pytest.param("no", "threads", "processors, 1 are allowed (threads)", marks=TWO_CORES),
+        pytest.param("threads", "no", "processors, 1 are allowed (threads)", marks=TWO_CORES),
+        ("no", "hoard", "bytes of private memory and reports 10,240"),
+        ("no", "map", "bytes of private memory and reports 10,240"),
+        ("hoard", "no", "its saved files hold 2,1"),
+    ],
+)
+def test_what_is_used_outside_the_account_is_over_budget(bench: Bench, build: str, search: str, reason: str) -> None:
+    (record,) = bench.run(bench.card("bad", build=build, search=f'"{search}"'), bytes_per_vector=100).records
+    assert record.outcome == "over_budget", record.reason
+    assert reason in record.reason
+
+
+def test_without_a_budget_of_memory_hidden_memory_is_a_note(bench: Bench) -> None:
+    (record,) = bench.run(bench.card("some", search='"hoard"')).records
+    assert record.outcome == "ok"
+    assert "bytes of private memory and reports" in record.notes[0]
+
+
 def test_measurements_are_complete_and_the_harness_tells_its_share(bench: Bench) -> None:
     done = bench.run(bench.card("good"))
     record = done.records[0]

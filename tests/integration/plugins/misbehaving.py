@@ -13,13 +13,20 @@ from retrieval_bench.hits import make_hits
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, Hits, MemoryReport, Metric, Params, Queries
 
+HIDDEN = 128 << 20  # bytes
+
+
+def use_all_processors() -> None:
+    """Undo the pinning, for this thread and those that it starts."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
 
 class Build(Params):
-    wrong: Literal["no", "crash", "raise", "sleep", "eat", "refuse", "exit"] = "no"
+    wrong: Literal["no", "crash", "raise", "sleep", "eat", "refuse", "exit", "threads", "hoard"] = "no"
 
 
 class Search(Params):
-    wrong: Literal["no", "crash", "kill", "unsorted", "refuse", "slow", "sleep"] = "no"
+    wrong: Literal["no", "crash", "kill", "unsorted", "refuse", "slow", "sleep", "threads", "hoard", "map"] = "no"
     setting: int = 0
 
 
@@ -54,6 +61,8 @@ class Misbehaving:
         if params.wrong == "eat":
             eaten = [np.ones(1 << 21) for _ in range(400)]  # 16 MiB each
             time.sleep(len(eaten))
+        if params.wrong == "threads":
+            use_all_processors()
         if params.wrong == "refuse":
             raise BudgetError("needs at least 7 bytes per vector")
         self.params, self._vectors = params, np.array(corpus.require_vectors())
@@ -67,6 +76,7 @@ class Misbehaving:
         if params.wrong == "kill":
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)
+        self._overstep(params.wrong)
         if params.wrong == "refuse":
             raise UsageError("this setting cannot be")
         if params.wrong == "slow":
@@ -80,11 +90,25 @@ class Misbehaving:
             return Hits(rows=rows[:, ::-1].copy(), scores=np.take_along_axis(scores, rows, 1)[:, ::-1].copy())
         return make_hits(rows, np.take_along_axis(scores, rows, axis=1))
 
+    def _overstep(self, wrong: str) -> None:
+        if wrong == "threads":
+            use_all_processors()
+        if wrong == "hoard":  # more than it reports, allocated where the queries are answered
+            self._hoard = np.ones(HIDDEN >> 3)
+        if wrong == "map":  # original vectors in a file of its own, mapped
+            hidden = Path(os.environ["BUILD_LOG"]).with_name("hidden.bin")
+            if not hidden.exists():
+                np.ones(HIDDEN >> 3).tofile(hidden)
+            self._hoard = np.memmap(hidden, np.float64, "r")
+            self._hoard.sum()
+
     def memory(self) -> MemoryReport:
         return MemoryReport(parts={"codes": self._vectors.nbytes})
 
     def save(self, folder: Path) -> None:
         np.save(folder / "vectors.npy", self._vectors)
+        if self.params == Build(wrong="hoard"):  # saved beside the index, and in no account
+            np.save(folder / "originals.npy", np.ones(1 << 18))
 
     @classmethod
     def load(cls, folder: Path) -> Self:

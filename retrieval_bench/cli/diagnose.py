@@ -1,0 +1,188 @@
+"""The commands ``diagnose ...`` that ask about one trial: where it fails, and how far its figures can be believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retrieval_bench.cli._app import Out, app, run_folder
+from retrieval_bench.cli._diagnosed import Html, Json, Metric, diagnosed, give
+from retrieval_bench.errors import UsageError
+
+diagnose = typer.Typer(no_args_is_help=True, help="What a mean hides: each diagnostic is one command.")
+app.add_typer(diagnose, name="diagnose")
+Trial = Annotated[str, typer.Argument(help="A trial id (or its beginning), or a system of the run.")]
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose tail hnsw --out results/glove-50`")
+def tail(trial: Trial, metric: Metric = None, as_json: Json = False, html: Html = None, out: Out = None) -> None:
+    """The worst queries: low percentiles, and robustness-delta, the share of queries that get at least delta."""
+    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.diagnostics.tail import robustness, worst
+
+    found = diagnosed(trial, run_folder(None, out), metric)
+    deltas = [(f"share of queries with at least {d:g}", robustness(found.values, d), None, None) for d in (0.5, 0.9, 1)]
+    low = [(f"percentile {p:g}", value, least, most) for p, value, least, most in worst(found.values)]
+    share = robustness(found.values, 0.5)
+    section = Section(
+        title=f"Tail of {found.metric}: {found.trial.system}",
+        says=(f"{1 - share:.1%} of the queries get less than half of what could be found for them.",),
+        columns=("", found.metric, "low", "high"), rows=(*low, *deltas),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose slices dense --by rarity --out results/pystdlib`")
+def slices(
+    trial: Trial,
+    by: Annotated[str, typer.Option(help="length, rarity, cluster, or distance (to the corpus).")] = "length",
+    metric: Metric = None, as_json: Json = False, html: Html = None, out: Out = None,
+) -> None:  # fmt: skip
+    """A mean taken apart by kinds of queries."""
+    from retrieval_bench.diagnostics import distribution, slices
+    from retrieval_bench.diagnostics.section import Section
+
+    found = diagnosed(trial, run_folder(None, out), metric)
+    asked, corpus = found.data.queries["test"], found.data.corpus
+    if by == "length":
+        feature = slices.lengths(asked.require_texts())
+    elif by == "rarity":
+        feature = slices.rarity(asked.require_texts(), corpus.require_texts())
+    elif by == "cluster":
+        feature = slices.clusters(asked.require_vectors())
+    elif by == "distance":
+        feature = distribution.mahalanobis(asked.require_vectors(), corpus.require_vectors()[:20_000])
+    else:
+        raise UsageError(f"--by {by!r}: slice by length, rarity, cluster or distance")
+    parts = slices.by_feature(found.values, feature, bins=8 if by == "cluster" else 4)
+    least, most = min(parts, key=lambda s: s.mean), max(parts, key=lambda s: s.mean)
+    section = Section(
+        title=f"{found.metric} by {by}: {found.trial.system}",
+        says=(f"From {least.mean:.4f} ({by} {least.low:.3g} to {least.high:.3g}) to {most.mean:.4f} ({by} "
+              f"{most.low:.3g} to {most.high:.3g}).",),
+        columns=(f"{by} from", "to", "queries", found.metric, "low", "high"),
+        rows=tuple((s.low, s.high, s.n, s.mean, s.mean_low, s.mean_high) for s in parts),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose generalisation dense --out results/scifact`")
+def generalisation(
+    trial: Trial, metric: Metric = None, as_json: Json = False, html: Html = None, out: Out = None
+) -> None:
+    """Interpolation and extrapolation: quality on the test queries nearest to training queries, and on the farthest."""
+    from retrieval_bench.diagnostics.interpolation import generalisation as resampled
+    from retrieval_bench.diagnostics.interpolation import similarity_to_training
+    from retrieval_bench.diagnostics.section import Section
+
+    found = diagnosed(trial, run_folder(None, out), metric)
+    learnt = found.data.queries.get("train")
+    if learnt is None:
+        raise UsageError(f"{found.data.name} has no training queries: nothing to be near to or far from")
+    asked = found.data.queries["test"]
+    near = similarity_to_training(asked.require_vectors(), learnt.require_vectors())
+    both = resampled(found.values, near)
+    low, high = both.drop_interval
+    section = Section(
+        title=f"Interpolation and extrapolation of {found.metric}: {found.trial.system}",
+        says=(f"The drop from near to far queries is {both.interpolation - both.extrapolation:+.4f} "
+              f"({low:+.4f} to {high:+.4f}).",),
+        columns=("queries", found.metric, "low", "high", "n"),
+        rows=(("nearest to training queries", both.interpolation, *both.interpolation_interval, both.n),
+              ("farthest from them", both.extrapolation, *both.extrapolation_interval, both.n)),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose judged bm25 --out results/scifact`")
+def judged(trial: Trial, as_json: Json = False, html: Html = None, out: Out = None) -> None:
+    """How many answers anyone judged, and how much the others may cost."""
+    from retrieval_bench.diagnostics.judgments import reach
+    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.quality import without_own
+
+    folder = run_folder(None, out)
+    found = diagnosed(trial, folder, "nDCG@10")
+    hits = found.hits(folder)
+    rows = without_own(hits, found.data.queries["test"].own_rows, hits.rows.shape[1])
+    cuts = [reach(rows, found.data.qrels["test"], k=k) for k in (5, 10, 20) if k <= rows.shape[1]]
+    section = Section(
+        title=f"Reach of the judgments: {found.trial.system}",
+        says=(f"{1 - cuts[0].judged:.1%} of the first {cuts[0].k} answers have no judgment and count as wrong; "
+              f"were they left out, nDCG@{cuts[0].k} would be {cuts[0].bias:+.4f} higher at most.",),
+        columns=("k", "judged@k", "nDCG@k", "nDCG@k without unjudged", "difference"),
+        rows=tuple((c.k, c.judged, c.usual, c.condensed, c.bias) for c in cuts),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose contamination dense training.txt --out results/pystdlib`")
+def contamination(
+    trial: Trial,
+    training: Annotated[Path, typer.Argument(help="Training data, one text a line.")],
+    n: Annotated[int, typer.Option("--n", help="Words of a shared n-gram.")] = 8,
+    metric: Metric = None, as_json: Json = False, html: Html = None, out: Out = None,
+) -> None:  # fmt: skip
+    """What test queries share with training data, and whether scores are higher where they do."""
+    from retrieval_bench.diagnostics.contamination import benefit, overlap
+    from retrieval_bench.diagnostics.section import Section
+
+    found = diagnosed(trial, run_folder(None, out), metric)
+    if not training.is_file():
+        raise UsageError(f"{training}: there is no such file; give training data with one text a line")
+    asked = found.data.queries["test"]
+    with training.open(encoding="utf-8", errors="replace") as lines:
+        shared = overlap(asked.require_texts(), lines, n=n)
+    dirty = shared.share > 0
+    gain, low, high = benefit(found.values, dirty)
+    worst = sorted(range(len(asked)), key=lambda i: -int(shared.longest[i]))[:10]
+    section = Section(
+        title=f"Contamination: {found.data.name}, {found.trial.system}",
+        says=(f"{dirty.mean():.1%} of the queries share {n} words in a row (or are shorter and wholly found) with the "
+              "training data.",
+              f"{found.metric} of these minus that of the others: {gain:+.4f} ({low:+.4f} to {high:+.4f})."),
+        columns=("query", "longest shared span, words", "share of its words"),
+        rows=tuple((asked.ids[i], int(shared.longest[i]), float(shared.share[i])) for i in worst if dirty[i]),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose energy hnsw --out results/glove-50`")
+def energy(
+    trial: Trial,
+    seconds: Annotated[float, typer.Option(help="Seconds to measure, and as many of idling.")] = 5.0,
+    as_json: Json = False, html: Html = None, out: Out = None,
+) -> None:  # fmt: skip
+    """Energy per query where the machine has counters that may be read; absent where it has none."""
+    import time
+
+    from retrieval_bench.comparison.compare import contender
+    from retrieval_bench.comparison.race import served
+    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.measure.energy import joules, meters
+    from retrieval_bench.records import Store
+
+    folder, counters = run_folder(None, out), meters()
+    found = diagnosed(trial, folder, None)
+    title = f"Energy per query: {found.trial.system}"
+    if not counters:
+        give(Section(title=title, says=("Absent: no counter (RAPL, NVML) of this machine may be read.",)),
+             as_json=as_json, html=html)  # fmt: skip
+        return
+    served_trial = contender(Store(folder), found.trial, found.trial.system)
+    if served_trial is None:
+        raise UsageError(f"the built index of trial {found.trial.trial_id} was removed; run the benchmark again")
+    with served([served_trial], sample_seconds=0.1) as running:
+        idle, _ = joules(lambda: time.sleep(seconds), counters, seconds=0)
+        samples: list[float] = []
+        busy, _ = joules(lambda: samples.append(running[0].tell(do="time")["seconds"]), counters, seconds=seconds)
+        queries = sum(running[0].ready["queries"] * seconds / s / len(samples) for s in samples)
+    section = Section(
+        title=title,
+        says=("Of the whole machine while it answers, and above what it takes when idle.",),
+        columns=("counter", "joule per query", "above idle"),
+        rows=tuple((name, used / queries, (used - idle[name]) / queries) for name, used in busy.items()),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)

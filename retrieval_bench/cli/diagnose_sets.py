@@ -1,0 +1,142 @@
+"""The commands ``diagnose ...`` that ask about data, encoders, or whole runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from retrieval_bench.cli._app import Out, run_folder
+from retrieval_bench.cli._diagnosed import Html, Json, Metric, give
+from retrieval_bench.cli.diagnose import diagnose
+from retrieval_bench.errors import UsageError
+
+_SAMPLE = 20_000  # rows of a corpus that stand for all of it
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose difficulty glove-50`")
+def difficulty(
+    dataset: Annotated[str, typer.Argument(help="As for `run`.")],
+    encoder: Annotated[str | None, typer.Option(help="Of texts (default: the packaged MiniLM).")] = None,
+    rows: Annotated[int | None, typer.Option(help="Use only the first so many vectors.")] = None,
+    as_json: Json = False, html: Html = None,
+) -> None:  # fmt: skip
+    """What makes vectors hard to search: effective rank, hubs, intrinsic dimension, contrast, foreign queries."""
+    from retrieval_bench.datasets import exact_neighbors, load_dataset
+    from retrieval_bench.diagnostics import difficulty, distribution
+    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.encoders import load_encoder
+    from retrieval_bench.runner.prepared import encoded, normalised_for_search
+
+    data = load_dataset(dataset, rows=rows)
+    if data.corpus.vectors is None:
+        data = encoded(data, load_encoder(encoder))
+    data = normalised_for_search(data)
+    corpus, queries = data.corpus.require_vectors(), data.queries["test"].require_vectors()[:1000]
+    sample = corpus[np.random.default_rng(0).permutation(len(corpus))[:_SAMPLE]]
+    k = min(20, len(corpus) - 1)
+    near = exact_neighbors(corpus, queries, k, "l2").rows
+    distances = difficulty.euclidean(queries, corpus, near)
+    within = exact_neighbors(sample, sample[:2000], min(11, len(sample)), "l2").rows[:, 1:]  # without itself
+    dimension = difficulty.intrinsic_dimension(distances)
+    away = distribution.mahalanobis(queries, sample)
+    figures: tuple[tuple[str, float, str], ...] = (
+        ("dimensions", float(corpus.shape[1]), ""),
+        ("effective rank (RankMe)", difficulty.rank_me(sample), "directions that matter; low is easy to compress"),
+        ("local intrinsic dimension", float(np.nanmedian(dimension)), "median over queries; high is hard"),
+        ("relative contrast", difficulty.relative_contrast(distances[:, 0], difficulty.mean_distance(queries, sample)),
+         "mean distance over nearest; near 1 is hard"),
+        ("hubness", difficulty.hubness(within, len(sample)), "skewness; above 1 a few rows are in many answers"),
+        ("queries' distance to the corpus", float(np.median(away)), "Mahalanobis; 1 is like the corpus itself"),
+        ("Frechet distance of queries and corpus", distribution.frechet(queries, sample), "0 is the same distribution"),
+    )  # fmt: skip
+    foreign = "unlike" if np.median(away) > 1.5 else "like"
+    section = Section(
+        title=f"Difficulty: {data.name}",
+        says=(f"{figures[1][1]:.0f} of {corpus.shape[1]} dimensions carry it; queries are {foreign} the corpus.",),
+        columns=("figure", "value", "how to read it"), rows=figures,
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose metrics --out results/pystdlib`")
+def metrics(as_json: Json = False, html: Html = None, out: Out = None) -> None:
+    """Whether metrics agree about the systems of a run, and how large a difference must be to be believed."""
+    from retrieval_bench.diagnostics.metrics import agreement, believable_difference
+    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.records import Store
+
+    store = Store(run_folder(None, out))
+    summary = store.summary()
+    values = {system: store.per_query(t, "test") for system, t in summary.chosen.items()}
+    names = sorted(set.intersection(*(set(v) for v in values.values())) if values else ())
+    if len(values) < 2 or not names:
+        raise UsageError(f"{store.folder}: fewer than two systems with figures: there is nothing to agree about")
+    means = {name: [float(np.nanmean(v[name])) for v in values.values()] for name in names}
+    stacked = np.stack([v[summary.primary] for v in values.values()])
+    least = believable_difference(stacked[:, ~np.isnan(stacked).any(axis=0)])
+    pairs = agreement(means)
+    section = Section(
+        title=f"Agreement of metrics: {summary.dataset}, {len(values)} systems",
+        says=(f"A difference in {summary.primary} is to be believed from {least:.4f} on: smaller ones are turned "
+              "round by other queries more often than 1 time in 20.",),
+        columns=("metric", "metric", "Kendall's tau of their rankings"),
+        rows=tuple((a, b, None if np.isnan(tau) else tau) for (a, b), tau in pairs.items()),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose tournament results/glove-50 results/pystdlib`")
+def tournament(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, one for each data set.")],
+    metric: Metric = None, as_json: Json = False, html: Html = None,
+) -> None:  # fmt: skip
+    """Rank systems by pairwise wins over data sets (Bradley-Terry), beside their plain mean."""
+    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.records import Store
+    from retrieval_bench.statistics import bradley_terry
+
+    table: dict[str, list[float]] = {}
+    for i, folder in enumerate(runs):
+        store = Store(folder)
+        summary = store.summary()
+        for system, trial in summary.chosen.items():
+            value = store.record(trial).value(metric or summary.primary)
+            table.setdefault(system, [float("nan")] * len(runs))[i] = float("nan") if value is None else value
+    ranked = bradley_terry(table)
+    first = next(iter(ranked))
+    best = max(ranked, key=lambda s: ranked[s].mean)
+    said = f"{first} wins most against others" + ("" if best == first else f", while {best} has the highest plain mean")
+    section = Section(
+        title=f"Tournament of {len(ranked)} systems over {len(runs)} data sets",
+        says=(f"{said}.", "Intervals are over data sets; with few of them they are wide, and rightly so."),
+        columns=("system", "strength (log-odds)", "low", "high", "wins", "games", "plain mean"),
+        rows=tuple((n, s.strength, s.low, s.high, s.wins, s.games, s.mean) for n, s in ranked.items()),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
+@diagnose.command(epilog="Example: `retrieval-bench diagnose throughput --sizes 1 --sizes 16 --sizes 64`")
+def throughput(
+    encoder: Annotated[str | None, typer.Argument(help="sentence-transformers model (default: MiniLM).")] = None,
+    sizes: Annotated[list[int] | None, typer.Option(help="Texts per batch; repeat.")] = None,
+    words: Annotated[list[int] | None, typer.Option(help="Words per text; repeat.")] = None,
+    as_json: Json = False, html: Html = None,
+) -> None:  # fmt: skip
+    """How fast an encoder is at each batch size and length, and which batch size to use."""
+    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.diagnostics.throughput import best_batch, landscape
+    from retrieval_bench.encoders import load_encoder
+
+    model = load_encoder(encoder)
+    points = landscape(model.encode, sizes=sizes or (1, 4, 16, 64), words=words or (8, 64, 200))
+    advice = ", ".join(f"{batch} for texts of {length} words" for length, batch in best_batch(points).items())
+    section = Section(
+        title=f"Throughput of {model.name}",
+        says=(f"Smallest batch that is as fast as any measured: {advice}.",),
+        columns=("words", "batch", "texts per second", "low", "high"),
+        rows=tuple((p.words, p.batch, p.rate, p.low, p.high) for p in points),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)

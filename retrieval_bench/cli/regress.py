@@ -1,0 +1,56 @@
+"""The command ``regress``: fail on a drop that the statistics support."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from retrieval_bench.cli._app import app, console
+
+if TYPE_CHECKING:
+    from retrieval_bench.regress import Report
+
+_SEEN = 1.05  # a gate that cannot see a slowdown of 5 % should say so
+
+
+@app.command(
+    epilog="Examples: `retrieval-bench regress --base main` · `retrieval-bench regress --base HEAD~1 "
+    "--dataset glove-50 --index ivf_pq --rows 100000`"
+)
+def regress(
+    base: Annotated[str, typer.Option(help="Revision to compare the working tree with.")],
+    dataset: Annotated[str, typer.Option(help="As for `run`.")] = "synthetic",
+    index: Annotated[list[str] | None, typer.Option(help="Index card; repeat for more.")] = None,
+    ranker: Annotated[list[str] | None, typer.Option(help="Ranker card; repeat for more.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
+    rows: Annotated[int | None, typer.Option(help="Use only the first so many vectors.")] = None,
+    seconds: Annotated[float, typer.Option(help="Most seconds of taking turns, for each system.")] = 120.0,
+) -> None:
+    """Build and serve base and head in turns; exit code 1 where head is shown to be worse."""
+    from retrieval_bench.regress import regress as run_gate
+
+    def tell(report: Report) -> None:
+        state = "WORSE" if report.complaints else "no drop seen"
+        console.print(f"{report.system}: {state}", highlight=False, markup=False)
+        for line in report.complaints:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+        if report.detectable > _SEEN:
+            console.print(
+                f"  noise: {report.rounds} rounds show a slowdown of {report.detectable - 1:.0%} in 8 of 10 cases, "
+                "smaller ones less often; a quieter machine or more --seconds would help",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
+
+    done = run_gate(
+        base,
+        dataset=dataset,
+        indexes=index,
+        rankers=ranker,
+        threads=threads,
+        rows=rows,
+        seconds=seconds,
+        on_report=tell,
+    )
+    if any(r.complaints for r in done):
+        raise typer.Exit(1)

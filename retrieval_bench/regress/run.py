@@ -1,0 +1,146 @@
+"""Base and head of this repository, built and served in one job from two source trees."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval_bench import registry
+from retrieval_bench.comparison.race import Contender, Served, served, take_turns
+from retrieval_bench.datasets import load_dataset
+from retrieval_bench.errors import UsageError
+from retrieval_bench.measure.machine import usable_cores
+from retrieval_bench.regress.gate import LEVEL, PILOT, Side, complaints, planned_rounds
+from retrieval_bench.runner.prepared import opened, store
+from retrieval_bench.runner.run import chosen_cards, encoded_for
+from retrieval_bench.runner.score import score
+from retrieval_bench.specs import SystemCard
+from retrieval_bench.statistics import detectable_ratio
+from retrieval_bench.types import Budget, Dataset
+
+CLAIMED = ("nDCG@10", "neighbor_recall@10", "neighbor_recall@100")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One system at one setting.
+
+    Attributes:
+        system: name of its card, with the setting.
+        complaints: what is worse in head; empty when nothing is shown to be.
+        detectable: the least slowdown that these rounds show in 8 of 10 cases, as a ratio.
+        rounds: made.
+    """
+
+    system: str
+    complaints: list[str]
+    detectable: float
+    rounds: int
+
+
+def regress(
+    base: str, *, dataset: str = "synthetic", indexes: Sequence[str] | None = None,
+    rankers: Sequence[str] | None = None, tree: Path | None = None, threads: int | None = None, rows: int | None = None,
+    looks: int = 5, seconds: float = 120.0, on_report: Callable[[Report], None] | None = None,
+) -> list[Report]:  # fmt: skip
+    """Compare the working tree with a revision of it.
+
+    Both are given the same prepared data, by the head's readers. Each builds and serves the systems with its own code
+    in its own process; the processes then take turns, as often as the noise of a few first rounds says is needed to see
+    a slowdown of 5 % in 95 of 100 cases.
+
+    Args:
+        base: revision to compare with, as git names it.
+        dataset: as for ``run``.
+        indexes: index cards of the head; None with ``rankers`` None is every default system.
+        rankers: ranker cards.
+        tree: root of the repository; None is where this package lies.
+        threads: of every engine; None is one per core.
+        rows: use only the first so many vectors.
+        looks: most looks of the sequential test.
+        seconds: after so long no further look is begun.
+        on_report: told of each system when it is done.
+
+    Raises:
+        UsageError: not a git repository, no such revision, or one that has no package of ours.
+        RetrievalBenchError: a revision cannot build or serve a system.
+    """
+    root = tree or Path(__file__).parents[2]
+    data = load_dataset(dataset, rows=rows)
+    cards = chosen_cards(data, indexes, rankers)
+    data, encoder = encoded_for(data, cards, None)
+    folder = store(data)
+    reports = []
+    with checked_out(base, root) as old:
+        for card in cards:
+            setting = card.settings()[len(card.settings()) // 2]
+            pair = [
+                _contender(name, place, card, setting, folder, len(data.corpus), encoder, threads or usable_cores())
+                for name, place in (("base", old), ("head", root))
+            ]
+            label = " ".join([card.name, *(f"{k}={v}" for k, v in setting.items())])
+            reports.append(_report(label, card, pair, opened(folder), looks, seconds))
+            if on_report is not None:
+                on_report(reports[-1])
+    return reports
+
+
+@contextlib.contextmanager
+def checked_out(revision: str, root: Path) -> Iterator[Path]:
+    """A folder with the files of a revision, as a git worktree that is removed afterwards.
+
+    Raises:
+        UsageError: git cannot give it; holds what git said.
+    """
+    with tempfile.TemporaryDirectory(prefix="retrieval-bench-base-") as parent:
+        place = Path(parent) / "base"
+        done = _git(root, "worktree", "add", "--detach", str(place), revision)
+        if done.returncode:
+            raise UsageError(f"--base {revision!r}: {(done.stderr.strip() or 'git failed').splitlines()[-1]}")
+        try:
+            if not (place / "retrieval_bench").is_dir():
+                raise UsageError(f"--base {revision!r}: that revision holds no package retrieval_bench")
+            yield place
+        finally:
+            _git(root, "worktree", "remove", "--force", str(place))
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+
+
+def _contender(
+    name: str, place: Path, card: SystemCard, setting: dict[str, object], folder: Path, documents: int,
+    encoder: str | None, threads: int,
+) -> Contender:  # fmt: skip
+    plugin = (registry.indexes if card.kind == "index" else registry.rankers).get(card.backend)
+    build = dict(card.build)
+    if encoder is not None and "encoder" in plugin.BuildParams.model_fields:
+        build.setdefault("encoder", encoder)
+    return Contender(
+        name=name, kind=card.kind, backend=card.backend, plugin=plugin.__module__, dataset_folder=folder, build=build,
+        search=setting, budget=Budget(), depth=min(100, documents), threads=threads, tree=place,
+    )  # fmt: skip
+
+
+def _report(
+    label: str, card: SystemCard, pair: list[Contender], data: Dataset, looks: int, seconds: float
+) -> Report:  # fmt: skip
+    with served(pair) as running:
+        base, head = (_side(one, card, data) for one in running)
+        pilot = take_turns(running, looks=1, rounds=PILOT).seconds  # its spread plans the rounds, its medians do not
+        rounds = planned_rounds(pilot[:, 0], pilot[:, 1], looks=looks)
+        done = take_turns(running, looks=looks, rounds=rounds, seconds=seconds, level=LEVEL / 2, seed=1)
+    found = complaints(base, head, done.seconds, documents=len(data.corpus), decided=bool(done.decided))
+    least = detectable_ratio(done.seconds[:, 1], done.seconds[:, 0])
+    return Report(system=label, complaints=found, detectable=least, rounds=len(done.seconds))
+
+
+def _side(one: Served, card: SystemCard, data: Dataset) -> Side:
+    hits = one.hits()
+    values = score(data, "test", hits, kind=card.kind, depth=one.contender.depth)
+    return Side(hits=hits, values={k: v for k, v in values.items() if k in CLAIMED}, memory=one.tell(do="memory"))

@@ -1,0 +1,7 @@
+"""Equal tuning: the same trials for every system, on tuning queries; what is reported comes from held-out ones."""
+
+from retrieval_bench.tuning.results import Tuned, Tuning
+from retrieval_bench.tuning.targets import Target, parse_target
+from retrieval_bench.tuning.tune import tune
+
+__all__ = ["Target", "Tuned", "Tuning", "parse_target", "tune"]

@@ -1,0 +1,71 @@
+"""One setting after another through the ordinary runner: the data is prepared once, built indexes are used again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retrieval_bench.datasets import load_dataset
+from retrieval_bench.errors import DataError
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.measure.machine import libraries, usable_cores
+from retrieval_bench.records import Store
+from retrieval_bench.runner.job import Floor
+from retrieval_bench.runner.plan import plan_builds
+from retrieval_bench.runner.prepared import store
+from retrieval_bench.runner.run import OnEvent, chosen_cards, encoded_for, execute, primary
+from retrieval_bench.specs import SystemCard
+from retrieval_bench.types import Budget, Split, TrialRecord
+
+
+class Bench:
+    """A prepared data set and a folder of records.
+
+    Attributes:
+        cards: the systems to tune.
+        primary: the quality measurement of the data.
+        records: where the trials are written; one that is there already is read, not measured again.
+    """
+
+    def __init__(
+        self, dataset: str, *, indexes: Sequence[str] | None, rankers: Sequence[str] | None, encoder: str | None,
+        budget: Budget, rows: int | None, queries: int | None, depth: int | None, seed: int, timeout: float, out: Path,
+        on_event: OnEvent,
+    ) -> None:  # fmt: skip
+        data = load_dataset(dataset, rows=rows, queries=queries)
+        if "tune" not in data.queries:
+            raise DataError(f"{data.name}: has no tuning queries; name a split in its card: [splits] tune = ...")
+        self.cards = chosen_cards(data, indexes, rankers)
+        self._data, self._encoder = encoded_for(data, self.cards, encoder)
+        self.primary = primary(self._data)
+        self._folder = store(self._data)
+        self.records = Store(out.resolve())
+        self.budget = budget.model_copy(update={"threads": budget.threads or usable_cores()})
+        self._depth = min(depth or (100 if data.qrels else 10), len(data.corpus))
+        self._seed, self._timeout, self._tell = seed, timeout, on_event
+
+    def measure(
+        self, card: SystemCard, build: Mapping[str, Any], search: Mapping[str, Any], *, splits: tuple[Split, ...],
+        effort: Effort, floor: Floor | None = None,
+    ) -> TrialRecord:  # fmt: skip
+        """The record of a card's system at these settings, measured unless it is there.
+
+        Values that the card fixes and the settings leave out stay; of a list in the card its first value.
+        """
+        fixed = {name: value[0] if isinstance(value, list) else value for name, value in card.search.items()}
+        setting = card.model_copy(update={"build": {**card.build, **build}, "search": {**fixed, **search}})
+        plan, = plan_builds(
+            [setting], fingerprint=self._data.fingerprint, dataset_folder=self._folder, out=self.records.folder,
+            budget=self.budget, threads=self.budget.threads or 1, seed=self._seed, depth=self._depth, effort=effort,
+            encoder=self._encoder, version=libraries().get("retrieval-bench", ""), splits=splits, floor=floor,
+        )  # fmt: skip
+        execute(self.records, plan, self._data, timeout=self._timeout, tell=self._tell)
+        return self.records.record(plan.trials[0].trial_id)
+
+    def forget_builds(self, keep: set[str]) -> None:
+        """Remove built indexes that no trial of ``keep`` (build ids) needs."""
+        for folder in (self.records.folder / "builds").glob("[!.]*"):
+            if folder.name not in keep:
+                shutil.rmtree(folder)

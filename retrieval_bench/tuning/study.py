@@ -1,0 +1,105 @@
+"""One system tuned by one sampler with one seed: Optuna proposes, the runner measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import optuna
+from optuna.trial import TrialState
+
+from retrieval_bench import registry
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.runner.job import Floor
+from retrieval_bench.specs import SystemCard
+from retrieval_bench.tuning.bench import Bench
+from retrieval_bench.tuning.results import Sampler, Search
+from retrieval_bench.tuning.space import space_of, suggest
+from retrieval_bench.tuning.targets import Target
+from retrieval_bench.types import Params, TrialRecord
+
+QUICK = Effort(seconds=0.5, concurrent_seconds=0.02)
+"""How long a trial is measured: enough to choose by. The chosen setting is measured again with the full effort."""
+SEARCHES = 4  # search settings tried on one build before the next is made
+_SHORTFALL = "shortfall"
+
+
+def search(
+    bench: Bench, card: SystemCard, target: Target, *, sampler: Sampler, seed: int, trials: int | None,
+    seconds: float | None, on_trial: Callable[[TrialRecord], None] | None = None,
+) -> Search:  # fmt: skip
+    """Try settings until the trials or the seconds are used.
+
+    A setting whose quality on tuning queries surely misses the target is hopeless, and its speed is not measured.
+    Search settings are cheap and builds are not, so each build is asked for a few of them. The same call makes the same
+    proposals where the trials' records are there, and so goes on where it was interrupted.
+
+    Raises:
+        CardError: the card's space does not fit its backend.
+    """
+    plugin: Any = (registry.indexes if card.kind == "index" else registry.rankers).get(card.backend)
+    build_space, search_space = space_of(card)
+    search_model: type[Params] = plugin.SearchParams if card.kind == "index" else Params
+    floor = None if target.metric is None or target.least is None else Floor(metric=target.metric, least=target.least)
+    study = _study(_sampler(sampler, seed, trials))
+    done: list[TrialRecord] = []
+    builds: set[str] = set()
+    spent, first_met, hopeless = 0.0, None, 0
+    best: _Best | None = None
+    asked: dict[str, Any] = {}
+    while not _used(len(done), spent, trials, seconds):
+        if search_space and len(done) % SEARCHES:  # the same build again
+            study.enqueue_trial({name: value for name, value in asked.items() if name.startswith("build.")})
+        trial = study.ask()
+        build = suggest(trial, "build", build_space, plugin.BuildParams)
+        setting = suggest(trial, "search", search_space, search_model)
+        asked = trial.params
+        record = bench.measure(card, build, setting, splits=("tune",), effort=QUICK, floor=floor)
+        done.append(record)
+        if record.build_id not in builds:
+            builds.add(record.build_id)
+            spent += record.value("build_seconds") or 0.0
+        spent += record.seconds
+        short = target.shortfall(record)
+        score = target.score(record)
+        trial.set_constraint(_SHORTFALL, min(short, 1.0))
+        if math.isinf(short) or score is None:
+            hopeless += 1
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, math.log(score) if target.objective == "qps" else score)
+            if short <= 0:
+                first_met = spent if first_met is None else first_met
+                if best is None or score > best.score:
+                    best = _Best(score, record.trial_id, build, setting)
+        if on_trial is not None:
+            on_trial(record)
+    return Search(
+        seed=seed, trials=tuple(r.trial_id for r in done), hopeless=hopeless, seconds=spent,
+        first_met=first_met, **(best._asdict() if best else {}),
+    )  # fmt: skip
+
+
+class _Best(NamedTuple):
+    score: float
+    best: str
+    build: dict[str, Any]
+    search: dict[str, Any]
+
+
+def _used(trials: int, spent: float, most: int | None, seconds: float | None) -> bool:
+    return (most is not None and trials >= most) or (seconds is not None and spent >= seconds)
+
+
+def _sampler(name: Sampler, seed: int, trials: int | None) -> optuna.samplers.BaseSampler:
+    if name == "tpe":
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(4, (trials or 40) // 4))
+    if name == "nsga2":
+        return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(4, (trials or 40) // 5))
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _study(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(direction="maximize", sampler=sampler)

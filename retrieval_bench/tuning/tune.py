@@ -1,0 +1,138 @@
+"""Tune every system alike, then measure each one's pick once on queries that tuning never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from retrieval_bench.errors import UsageError
+from retrieval_bench.files import home, write_text
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.runner.run import OnEvent
+from retrieval_bench.specs import SystemCard, system_card
+from retrieval_bench.statistics import unpaired_interval
+from retrieval_bench.tuning.bench import Bench
+from retrieval_bench.tuning.results import HeldOut, Sampler, Search, Tuned, Tuning
+from retrieval_bench.tuning.study import QUICK, search
+from retrieval_bench.tuning.targets import Target, parse_target
+from retrieval_bench.types import Budget, TrialRecord
+
+DEFAULT_TRIALS = 24
+
+
+def tune(
+    dataset: str,
+    *,
+    indexes: Sequence[str] | None = None,
+    rankers: Sequence[str] | None = None,
+    encoder: str | None = None,
+    target: str | None = None,
+    budget: Budget | None = None,
+    sampler: Sampler = "tpe",
+    repeats: int = 1,
+    rows: int | None = None,
+    queries: int | None = None,
+    depth: int | None = None,
+    seed: int = 0,
+    timeout: float = 1800.0,
+    effort: Effort | None = None,
+    out: Path | None = None,
+    on_event: OnEvent | None = None,
+    on_trial: Callable[[TrialRecord], None] | None = None,
+) -> Tuning:
+    """Tune systems on a data set, each with the same number of trials or seconds. The same call again goes on.
+
+    Args:
+        dataset: as for ``run``; it needs tuning queries.
+        indexes: names of index cards or paths; None with ``rankers`` None is every default system.
+        rankers: likewise.
+        encoder: of texts.
+        target: see ``parse_target``; None is the best quality with judgments, else qps@recall=0.95.
+        budget: its ``tuning_trials`` or ``tuning_seconds`` bind every system (24 trials where neither is set), and its
+            other limits every trial.
+        sampler: ``tpe``, ``nsga2``, or ``random`` as the control.
+        repeats: tuning runs with different seeds of the sampler, to see how much of the winner is luck.
+        rows: use only the first so many vectors of the corpus.
+        queries: use only the first so many queries of each split.
+        depth: results per query; None is 100 with judgments and 10 without.
+        seed: of the builds, and of the first sampler.
+        timeout: most wall seconds of one process.
+        effort: how long the pick is measured on held-out queries.
+        out: folder of the records and of ``tuning.json``; None is ``tuning/<dataset>`` in the home folder.
+        on_event: told what the trials report.
+        on_trial: told of every finished trial.
+
+    Raises:
+        RetrievalBenchError: the data or the call is wrong. What a setting does wrong is a record instead.
+    """
+    if repeats < 1:
+        raise UsageError(f"repeats = {repeats}: at least 1 is needed")
+    budget = budget or Budget()
+    folder = out or home() / "tuning" / dataset.replace("/", "-")
+    bench = Bench(
+        dataset, indexes=indexes, rankers=rankers, encoder=encoder, budget=budget, rows=rows, queries=queries,
+        depth=depth, seed=seed, timeout=timeout, out=folder, on_event=on_event or (lambda _event: None),
+    )  # fmt: skip
+    default = "qps@recall=0.95" if bench.primary.startswith("neighbor") else bench.primary
+    wanted = parse_target(target or default, primary=bench.primary)
+    trials, seconds = budget.tuning_trials, budget.tuning_seconds
+    if trials is None and seconds is None:
+        trials = DEFAULT_TRIALS
+    with bench.records.locked():
+        if wanted.loss is not None:
+            wanted = wanted.given(_exact(bench, wanted))
+        systems = []
+        for card in bench.cards:
+            searches = tuple(
+                search(bench, card, wanted, sampler=sampler, seed=seed + i, trials=trials, seconds=seconds,
+                       on_trial=on_trial)
+                for i in range(repeats)
+            )  # fmt: skip
+            systems.append(
+                Tuned(system=card.name, searches=searches, held_out=_held_out(bench, card, wanted, searches[0], effort))
+            )
+            _keep_best(bench, systems)
+        systems.sort(key=lambda s: (s.searches[0].score is None, -(s.searches[0].score or 0.0)))
+        tuning = Tuning(
+            dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
+            systems=tuple(systems),
+        )  # fmt: skip
+        write_text(folder / "tuning.json", tuning.model_dump_json(indent=1) + "\n")
+    return tuning
+
+
+def _exact(bench: Bench, target: Target) -> float:
+    """Quality of exact search on tuning queries."""
+    record = bench.measure(system_card("flat", "index"), {}, {}, splits=("tune",), effort=QUICK)
+    value = record.value(f"tune/{target.metric}")
+    if value is None:
+        raise UsageError(f"target {target}: exact search gave no {target.metric} ({record.outcome}: {record.reason})")
+    return value
+
+
+def _held_out(
+    bench: Bench, card: SystemCard, target: Target, found: Search, effort: Effort | None
+) -> HeldOut | None:  # fmt: skip
+    if found.best is None:
+        return None
+    tuned = bench.records.record(found.best)
+    record = bench.measure(card, found.build, found.search, splits=("test",), effort=effort or Effort())  # fmt: skip
+    quality = record.measurement(target.quality)
+    gap = low = high = None
+    if quality is not None:
+        chosen = bench.records.per_query(tuned.trial_id, "tune")[target.quality]
+        fresh = bench.records.per_query(record.trial_id, "test")[target.quality]
+        gap = (tuned.value(f"tune/{target.quality}") or 0.0) - quality.value
+        low, high = unpaired_interval(chosen, fresh)
+    return HeldOut(
+        trial=record.trial_id, score=target.score(record, "test"),
+        quality=quality.value if quality else None, low=quality.low if quality else None,
+        high=quality.high if quality else None, met=target.shortfall(record, "test") <= 0,
+        optimism=gap, optimism_low=low, optimism_high=high,
+    )  # fmt: skip
+
+
+def _keep_best(bench: Bench, systems: Sequence[Tuned]) -> None:
+    """Builds that were tried and not picked make room; their records stay."""
+    picks = [t for s in systems for t in (s.held_out and s.held_out.trial, *(x.best for x in s.searches)) if t]
+    bench.forget_builds({r.build_id for r in bench.records.records(picks)})

@@ -1,0 +1,90 @@
+"""Tuning through the runner: held-out queries are asked once, nothing is done twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import retrieval_bench as rb
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.records import Store
+from retrieval_bench.tuning import Tuning, tune
+
+CARD = """
+name = "lists"
+summary = "inverted lists"
+kind = "index"
+backend = "ivf"
+[build]
+lists = 32
+[space.search]
+nprobe = [1, 2, 32]
+"""
+QUICK = Effort(seconds=0.05, concurrent_seconds=0.02)
+
+
+class Tuned:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        np.save(folder / "v.npy", np.random.default_rng(0).normal(size=(2_000, 16)).astype(np.float32))
+        (folder / "lists.toml").write_text(CARD)
+
+    def run(self, **changes: object) -> Tuning:
+        return tune(
+            str(self.folder / "v.npy"), indexes=[str(self.folder / "lists.toml")], target="qps@recall=0.9",
+            budget=rb.Budget(threads=1, tuning_trials=5), sampler="random", effort=QUICK, out=self.folder / "out",
+            **changes,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuned]:
+    folder = tmp_path_factory.mktemp("tuning")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RETRIEVAL_BENCH_HOME", str(folder / "home"))
+        yield Tuned(folder)
+
+
+@pytest.fixture(scope="module")
+def first(tuned: Tuned) -> Tuning:
+    return tuned.run(seed=1)
+
+
+def test_the_fastest_setting_that_meets_the_target_is_picked_and_measured_on_held_out_queries(
+    tuned: Tuned, first: Tuning
+) -> None:
+    (system,) = first.systems
+    (search,) = system.searches
+    records = Store(tuned.folder / "out")
+    tried = records.records(search.trials)
+    assert len(tried) == 5
+    assert {r.search_params["nprobe"] for r in tried} == {1, 2, 32}
+    assert search.search == {"nprobe": 32}
+    assert search.first_met is not None
+    assert 0 < search.first_met <= search.seconds
+    assert system.held_out is not None
+    assert system.held_out.met
+    assert system.held_out.quality == 1.0
+    assert system.held_out.optimism == 0.0
+    assert first.winner == system
+    assert first.lottery is None
+    held_out = records.record(system.held_out.trial)
+    assert held_out.build_id == records.record(search.best or "").build_id
+    assert held_out.value("tune/neighbor_recall@10") is None
+
+
+def test_tuning_never_sees_held_out_queries_and_does_not_time_the_hopeless(tuned: Tuned, first: Tuning) -> None:
+    tried = Store(tuned.folder / "out").records(first.systems[0].searches[0].trials)
+    assert all(r.value("neighbor_recall@10") is None and r.value("tune/neighbor_recall@10") for r in tried)
+    hopeless = [r for r in tried if r.search_params["nprobe"] < 32]
+    assert hopeless
+    assert all(r.value("batch_qps") is None and "speed not measured" in r.notes[0] for r in hopeless)
+    assert all(r.value("batch_qps") for r in tried if r not in hopeless)
+    assert first.systems[0].searches[0].hopeless == len(hopeless)
+
+
+def test_the_same_call_computes_nothing_twice(tuned: Tuned, first: Tuning) -> None:
+    events: list[dict[str, object]] = []
+    assert tuned.run(seed=1, on_event=events.append) == first
+    assert not any("phase" in event for event in events)

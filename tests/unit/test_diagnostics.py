@@ -1,0 +1,212 @@
+"""Diagnostics against what is known of made-up data."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval_bench.datasets import exact_neighbors
+from retrieval_bench.diagnostics import (
+    contamination,
+    difficulty,
+    distribution,
+    interpolation,
+    judgments,
+    metrics,
+    slices,
+    tail,
+)
+from retrieval_bench.diagnostics.section import Section
+from retrieval_bench.diagnostics.throughput import Point, best_batch, landscape
+from retrieval_bench.errors import UsageError
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.measure.energy import joules, meters
+from retrieval_bench.types import Qrels
+
+RNG = np.random.default_rng(0)
+
+
+def normal(n: int, d: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+
+
+class TestDifficulty:
+    def test_rank_me_counts_the_directions_that_carry_the_vectors(self) -> None:
+        flat = normal(4000, 32)
+        assert difficulty.rank_me(flat) == pytest.approx(32, rel=0.02)
+        assert difficulty.rank_me(normal(4000, 4) @ normal(4, 32, 1)) < 5
+        wide = normal(20, 300)
+        assert difficulty.rank_me(wide) <= 20
+
+    def test_intrinsic_dimension_is_that_of_the_plane_the_points_lie_in(self) -> None:
+        for true in (2, 6):
+            points = (RNG.random((6000, true)) @ RNG.normal(size=(true, 20))).astype(np.float32)
+            near = exact_neighbors(points, points[:300], 60, "l2").rows
+            found = difficulty.intrinsic_dimension(difficulty.euclidean(points[:300], points, near))
+            assert np.median(found) == pytest.approx(true, rel=0.2)
+
+    def test_hubs_come_with_dimensions(self) -> None:
+        def skew(d: int) -> float:
+            points = normal(1500, d)
+            return difficulty.hubness(exact_neighbors(points, points, 11, "l2").rows[:, 1:], 1500)
+
+        assert skew(3) < 0.5 < 2 < skew(200)
+        assert difficulty.hubness(np.array([[0], [1]]), 2) == 0
+
+    def test_contrast_falls_with_dimensions(self) -> None:
+        def contrast(d: int) -> float:
+            points, queries = normal(1000, d), normal(50, d, 1)
+            near = difficulty.euclidean(queries, points, exact_neighbors(points, queries, 1, "l2").rows)
+            return difficulty.relative_contrast(near[:, 0], difficulty.mean_distance(queries, points))
+
+        assert contrast(2) > 10
+        assert 1 < contrast(300) < 1.3
+
+
+class TestDistribution:
+    def test_a_query_like_the_corpus_is_at_distance_one(self) -> None:
+        mix = normal(16, 16, 5)
+        corpus, alike = normal(5000, 16) @ mix, normal(500, 16, 1) @ mix
+        assert distribution.mahalanobis(alike, corpus).mean() == pytest.approx(1, abs=0.05)
+        assert distribution.mahalanobis(alike + 3 * mix[0], corpus).mean() > 1.15
+
+    def test_frechet_is_zero_for_the_same_and_known_for_a_shift(self) -> None:
+        corpus = normal(20_000, 4)
+        assert distribution.frechet(normal(20_000, 4, 1), corpus) < 0.01
+        shifted = normal(20_000, 4, 2) + np.array([2, 0, 0, 0], np.float32)
+        assert distribution.frechet(shifted, corpus) == pytest.approx(4 / 4, rel=0.05)
+        assert distribution.frechet(3 * normal(20_000, 4, 3), corpus) == pytest.approx(4, rel=0.05)  # (3 - 1)^2
+
+
+class TestSlicesAndTail:
+    def test_slices_part_what_differs_and_keep_equals_together(self) -> None:
+        feature = np.repeat([1.0, 2.0, 3.0, 10.0], 25)
+        parts = slices.by_feature(feature / 10 + np.tile([0, 0.01, 0.02, 0.03, 0.04], 20), feature, bins=4)
+        assert [(p.low, p.high, p.n) for p in parts] == [(1, 1, 25), (2, 2, 25), (3, 3, 25), (10, 10, 25)]
+        assert parts[3].mean == pytest.approx(1.02)
+        assert parts[3].mean_low < 1.02 < parts[3].mean_high
+        uneven = slices.by_feature(np.zeros(100), np.arange(100.0), bins=3)
+        assert sum(p.n for p in uneven) == 100
+        assert all(a.high < b.low for a, b in itertools.pairwise(uneven))
+
+    def test_rare_words_are_rare(self) -> None:
+        corpus = ["the cat"] * 9 + ["the okapi"]
+        rarity = slices.rarity(["the", "cat", "Okapi!", "unseen", ""], corpus)
+        assert rarity[4] == 0.0
+        assert (np.diff(rarity[:4]) > 0).all()
+        assert slices.lengths(["a b, c", ""]).tolist() == [3, 0]
+
+    def test_clusters_are_found(self) -> None:
+        centres = 20 * normal(3, 8)
+        true = np.repeat([0, 1, 2], [60, 30, 10])
+        label = slices.clusters((centres[true] + normal(100, 8, 1)).astype(np.float32), k=3, seed=1)
+        assert [len(set(label[true == c])) for c in range(3)] == [1, 1, 1]
+        assert label[0] == 0
+
+    def test_two_systems_of_one_mean_differ_in_their_tails(self) -> None:
+        even, uneven = np.full(100, 0.9), np.repeat([1.0, 0.0], [90, 10])
+        assert even.mean() == pytest.approx(uneven.mean())
+        assert (tail.robustness(even, 0.5), tail.robustness(uneven, 0.5)) == (1.0, 0.9)
+        assert tail.worst(uneven)[1][:2] == (5, 0.0)
+        with pytest.raises(UsageError, match="delta"):
+            tail.robustness(even, 0.0)
+
+
+class TestGeneralisation:
+    def test_a_ranker_that_only_knows_its_neighborhood_drops(self) -> None:
+        train, test = normal(50, 8), normal(400, 8, 1)
+        near = interpolation.similarity_to_training(test, train)
+        assert near == pytest.approx(
+            [max(np.dot(q, t) / np.linalg.norm(q) / np.linalg.norm(t) for t in train) for q in test], abs=1e-5
+        )
+        found = interpolation.generalisation(near + RNG.normal(0, 0.01, 400), near)
+        assert found.interpolation > found.extrapolation
+        assert found.drop_interval[0] > 0
+        assert found.n == 120
+        steady = interpolation.generalisation(RNG.random(400), near)
+        assert steady.drop_interval[0] < 0 < steady.drop_interval[1]
+
+    def test_what_makes_no_sense_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="too few"):
+            interpolation.generalisation([0.1, 0.2, 0.3], [1, 2, 3])
+
+
+class TestContamination:
+    training = ("It is a truth universally acknowledged, that a single man", "in want of a wife")
+
+    def test_spans_are_found_whatever_their_case_and_marks(self) -> None:
+        found = contamination.overlap(
+            ["Prove: a truth, universally ACKNOWLEDGED that", "a wife", "a husband", ""], self.training, n=3
+        )
+        assert found.longest.tolist() == [5, 2, 0, 0]
+        assert found.share.tolist() == pytest.approx([5 / 6, 1, 0, 0])
+
+    def test_words_in_another_order_are_no_span(self) -> None:
+        assert contamination.overlap(["acknowledged universally truth a"], self.training, n=3).share[0] == 0
+
+    def test_benefit_is_the_difference_between_dirty_and_clean(self) -> None:
+        dirty = np.arange(300) < 100
+        gain, low, high = contamination.benefit(RNG.normal(0.5, 0.1, 300) + 0.2 * dirty, dirty)
+        assert low < 0.2 < high
+        assert gain == pytest.approx(0.2, abs=0.04)
+        assert np.isnan(contamination.benefit([0.1, 0.2], [True, True])).all()
+
+
+class TestJudgments:
+    qrels = Qrels(offsets=np.array([0, 2]), rows=np.array([5, 7]), grades=np.array([1, 0]))
+
+    def test_condensed_lists_leave_the_unjudged_out(self) -> None:
+        found = judgments.reach(np.array([[1, 5, 2, 7, 3]]), self.qrels, k=2)
+        assert found.judged == 0.5
+        assert found.usual == pytest.approx(1 / np.log2(3))
+        assert found.condensed == 1.0
+        assert found.bias > 0
+
+    def test_where_all_is_judged_there_is_no_bias(self) -> None:
+        assert judgments.reach(np.array([[7, 5]]), self.qrels, k=2).bias == 0
+
+
+class TestMetrics:
+    def test_agreement_is_kendalls_tau(self) -> None:
+        assert metrics.agreement({"a": [1, 2, 3], "b": [2, 3, 4], "c": [3, 2, 1]}) == {
+            ("a", "b"): 1, ("a", "c"): -1, ("b", "c"): -1
+        }  # fmt: skip
+
+    def test_noise_is_not_believed_and_a_large_difference_is(self) -> None:
+        alike = RNG.random((6, 60))
+        clear = alike + np.arange(6)[:, None]
+        assert metrics.believable_difference(clear) < 1.2
+        assert metrics.believable_difference(alike) > 0.05
+
+
+def test_the_smallest_batch_that_gains_nothing_by_growing_is_advised() -> None:
+    points = [Point(batch=b, words=8, rate=r, low=r * 0.95, high=r * 1.05) for b, r in [(1, 10), (4, 97), (16, 100)]]
+    assert best_batch(points) == {8: 4}
+    seen: list[int] = []
+    found = landscape(lambda texts: seen.append(len(texts)), sizes=(1, 3), words=(2,), effort=Effort(seconds=0.0))
+    assert [(p.batch, p.words) for p in found] == [(1, 2), (3, 2)]
+    assert set(seen) == {1, 3}
+
+
+class TestEnergy:
+    def test_a_counter_that_wraps_is_read_rightly(self, tmp_path: Path) -> None:
+        package = tmp_path / "intel-rapl:0"
+        package.mkdir()
+        (tmp_path / "intel-rapl:0:0").mkdir()
+        for name, text in (("energy_uj", "900"), ("name", "package-0"), ("max_energy_range_uj", "1000")):
+            (package / name).write_text(text)
+        (meter,) = [m for m in meters(tmp_path) if m.name.startswith("cpu")]
+        used, calls = joules(lambda: (package / "energy_uj").write_text("200"), [meter], seconds=0)
+        assert used == {"cpu package-0": pytest.approx(300e-6)}
+        assert calls == 1
+
+    def test_where_nothing_can_be_read_there_is_nothing(self, tmp_path: Path) -> None:
+        assert [m for m in meters(tmp_path) if m.name.startswith("cpu")] == []
+
+
+def test_a_section_escapes_what_it_is_given() -> None:
+    text = Section(title="<b>", says=("a & b",), columns=("x",), rows=((None,), ("<script>",), (0.123456,))).html()
+    assert "<script>" not in text
+    assert "<td>-</td>" in text
+    assert "0.1235" in text

@@ -1,0 +1,145 @@
+"""Targets, search spaces, the lottery and the time to a result, without measuring anything."""
+
+import math
+from typing import Any
+
+import pytest
+from made_up_run import trial
+
+from retrieval_bench.errors import CardError, UnknownNameError, UsageError
+from retrieval_bench.measure.clock import Effort
+from retrieval_bench.runner.measurements import exact
+from retrieval_bench.specs import Range, SystemCard, system_card, system_cards
+from retrieval_bench.tuning import Target, Tuned, Tuning, parse_target
+from retrieval_bench.tuning.results import Sampler, Search
+from retrieval_bench.tuning.space import space_of
+from retrieval_bench.tuning.study import search
+from retrieval_bench.types import Budget, TrialRecord
+
+R = "neighbor_recall@10"
+
+
+class TestTargets:
+    @pytest.mark.parametrize("text", ["qps@neighbor_recall@10=0.95", "bytes@loss=0.01", "nDCG@10", "qps@nDCG@10=0.4"])
+    def test_are_read_and_written_alike(self, text: str) -> None:
+        assert str(parse_target(text)) == text
+
+    def test_short_names(self) -> None:
+        assert parse_target("qps@recall=0.95") == Target(objective="qps", metric=R, least=0.95)
+        assert parse_target("ndcg").objective == "nDCG@10"
+
+    @pytest.mark.parametrize("text", ["qps@recall=2", "qps=0.9", "speed@recall=0.9", "qps@recall=x"])
+    def test_what_cannot_be_read_is_refused(self, text: str) -> None:
+        with pytest.raises(UsageError, match="cannot be read"):
+            parse_target(text)
+
+    def test_an_unknown_metric_is_named(self) -> None:
+        with pytest.raises(UnknownNameError):
+            parse_target("nDGC@10")
+
+    def test_score_and_shortfall(self) -> None:
+        record = trial("a", "a-0", {f"tune/{R}": 0.9, "batch_qps": 100.0, "analytic_bytes": 64.0})
+        fast = parse_target("qps@recall=0.95")
+        assert fast.score(record) == 100.0
+        assert fast.shortfall(record) == pytest.approx(0.05)
+        small = parse_target("bytes@loss=0.2")
+        assert small.shortfall(record) == math.inf
+        assert small.given(1.0).shortfall(record) == pytest.approx(-0.1)
+        assert small.score(record) == -64.0
+        assert fast.shortfall(record.model_copy(update={"outcome": "over_budget"})) == math.inf
+
+
+class TestSpace:
+    def test_every_shipped_card_has_one_that_its_backend_takes(self) -> None:
+        for card in system_cards("index").values():
+            build, searched = space_of(card)
+            assert card.name == "flat" or build or searched
+
+    def test_without_a_table_it_lies_around_what_the_card_uses(self) -> None:
+        card = system_card("hnsw").model_copy(update={"space": None})
+        build, searched = space_of(card)
+        assert searched == {"ef": Range(low=6, high=8000, log=True)}
+        assert build == {"ef_construction": Range(low=6, high=1600, log=True)}
+
+    def test_choices_come_from_literals(self) -> None:
+        build, _ = space_of(system_card("ivf_pq").model_copy(update={"space": None}))
+        assert build["refine"] == ["float32", "fp16", "int8", "none"]
+
+    def test_a_parameter_that_does_not_exist_is_an_error_with_the_nearest(self) -> None:
+        card = SystemCard.model_validate({**system_card("hnsw").model_dump(), "space": {"search": {"eff": [1]}}})
+        with pytest.raises(CardError, match=r"'eff'; did you mean 'ef'"):
+            space_of(card)
+
+
+class Pretended:
+    """A bench whose recall and speed follow from nprobe."""
+
+    def __init__(self) -> None:
+        self.settings: list[dict[str, Any]] = []
+
+    def measure(
+        self, card: SystemCard, build: dict[str, Any], search: dict[str, Any], *, splits: tuple[str, ...],
+        effort: Effort, floor: object = None,
+    ) -> TrialRecord:  # fmt: skip
+        self.settings.append(search)
+        nprobe = search["nprobe"]
+        recall = 1 - 1 / (1 + nprobe / 4)
+        record = trial("ivf", f"ivf-{nprobe}", {f"tune/{R}": recall, "batch_qps": 1e5 / nprobe}, search=search)
+        return record.model_copy(
+            update={"measurements": (*record.measurements, exact("build_seconds", "s", 10.0)), "seconds": 1.0}
+        )
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_every_sampler_finds_a_setting_near_the_target_and_repeats_itself(sampler: Sampler) -> None:
+    bench, again = Pretended(), Pretended()
+    target, card = parse_target("qps@recall=0.9"), system_card("ivf")
+    found, repeated = (
+        search(b, card, target, sampler=sampler, seed=3, trials=30, seconds=None)  # type: ignore[arg-type]
+        for b in (bench, again)
+    )
+    assert found == repeated
+    assert len(found.trials) == 30
+    assert 36 <= found.search["nprobe"] <= 80  # 36 lists just reach .9
+    assert found.seconds == pytest.approx(10 + 30)  # one build, thirty trials
+    assert found.first_met is not None
+    assert found.first_met >= 11
+
+
+def test_seconds_end_a_search_too() -> None:
+    found = search(
+        Pretended(), system_card("ivf"), parse_target("qps@recall=0.9"), sampler="random", seed=0, trials=None,  # type: ignore[arg-type]
+        seconds=15,
+    )  # fmt: skip
+    assert len(found.trials) == 5
+
+
+def test_tpe_learns_more_than_chance() -> None:
+    near = {}
+    for sampler in ("tpe", "random"):
+        bench = Pretended()
+        for seed in range(3):
+            search(
+                bench, system_card("ivf"), parse_target("qps@recall=0.9"), sampler=sampler, seed=seed, trials=40,  # type: ignore[arg-type]
+                seconds=None,
+            )  # fmt: skip
+        near[sampler] = sum(36 <= s["nprobe"] <= 60 for s in bench.settings)
+    assert near["tpe"] > 1.5 * near["random"]
+
+
+def test_the_lottery_is_how_often_two_seeds_disagree() -> None:
+    def system(name: str, scores: list[float | None]) -> Tuned:
+        searches = tuple(
+            Search(seed=i, trials=(), hopeless=0, seconds=1, best=None, score=s, first_met=None)
+            for i, s in enumerate(scores)
+        )
+        return Tuned(system=name, searches=searches, held_out=None)
+
+    tuning = Tuning(
+        dataset="d", target="qps@recall=0.9", quality=R, sampler="tpe", budget=Budget(),
+        systems=(system("a", [3, 3, 1]), system("b", [2, None, 2])),
+    )  # fmt: skip
+    assert tuning.winners() == ["a", "a", "b"]
+    assert tuning.lottery == pytest.approx(2 / 3)
+    assert tuning.winner is not None
+    assert tuning.winner.system == "a"
