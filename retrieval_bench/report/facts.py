@@ -40,6 +40,8 @@ def budget_use(budget: Budget, trial: TrialRecord | None) -> tuple[Use, ...]:
             "device_bytes": finite(trial, "device_bytes"),
             "build_seconds": finite(trial, "build_seconds"),
             "latency_ms": finite(trial, f"single_p{budget.latency_percentile:g}_ms"),
+            "scorer_calls": finite(trial, "scorer_calls"),
+            "build_scorer_calls": finite(trial, "build_scorer_calls"),
         }
     uses = []
     for name, phrase in text.limits(budget).items():

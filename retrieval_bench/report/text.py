@@ -23,6 +23,7 @@ _LIMITS = {
     "scorer_calls": ("", "scorer calls per query"),
     "build_scorer_calls": ("", "scorer calls of the build"),
     "tuning_trials": ("", "tuning trials per system"),
+    "tuning_seconds": ("", "s of tuning per system"),
     "threads": ("", "threads"),
 }
 
