@@ -1,0 +1,69 @@
+"""Second moments of vectors, and of query samples too small to show them all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from retrieval_bench.projections._projection import Float64Array
+from retrieval_bench.types import FloatArray
+
+_BLOCK_ROWS = 1 << 14
+_MOST_ROWS = 1 << 17  # moments of 384 dimensions do not change visibly with more
+_LEAST_SHRINKAGE = 1e-5  # keeps a square root invertible where all queries lie in fewer dimensions
+
+
+def sampled(vectors: FloatArray, seed: int) -> FloatArray:
+    """The rows, or ``2^17`` of them drawn with the seed, in order."""
+    if len(vectors) <= _MOST_ROWS:
+        return vectors
+    return vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), _MOST_ROWS, replace=False))]
+
+
+def centre(vectors: FloatArray, *, wanted: bool = True) -> FloatArray:
+    """The mean row (D,) float32, or zeros where centering is not wanted."""
+    if not wanted:
+        return np.zeros(vectors.shape[1], np.float32)
+    return np.asarray(np.mean(vectors, axis=0, dtype=np.float64), np.float32)
+
+
+def second_moment(vectors: FloatArray, mean: FloatArray | None = None) -> Float64Array:
+    """``(X - mean)'(X - mean) / n`` of (n, D) as (D, D) float64."""
+    d = vectors.shape[1]
+    total = np.zeros((d, d))
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        block = vectors[start : start + _BLOCK_ROWS].astype(np.float64)
+        if mean is not None:
+            block -= mean
+        total += block.T @ block
+    return total / len(vectors)
+
+
+def shrunk_moment(queries: FloatArray) -> Float64Array:
+    """Second moment of a query sample, shrunk towards a multiple of the identity.
+
+    Fewer queries than dimensions leave directions that no sampled query has and a new one will. The amount is that of
+    Ledoit and Wolf 2004 ("A well-conditioned estimator for large-dimensional covariance matrices"), which tends to
+    zero as queries are added.
+    """
+    m, d = queries.shape
+    moment = second_moment(queries)
+    level = np.trace(moment) / d
+    lengths = np.einsum("md,md->m", queries, queries, dtype=np.float64)
+    noise = (np.mean(lengths**2) - np.sum(moment**2)) / m
+    distance = np.sum(moment**2) - d * level**2
+    share = 1.0 if distance <= noise else max(noise / distance, _LEAST_SHRINKAGE)
+    shrunk: Float64Array = (1 - share) * moment + share * level * np.eye(d)
+    return shrunk
+
+
+def loss(query_moment: Float64Array, moment: Float64Array, query: Float64Array, database: Float64Array) -> float:
+    """Mean squared error of the reduced inner products: ``E |q'(A B' - I) x|^2``.
+
+    Args:
+        query_moment: (D, D) of the queries.
+        moment: (D, D) of the documents.
+        query: A, (D, d).
+        database: B, (D, d).
+    """
+    error = query @ database.T - np.eye(len(moment))
+    return float(np.einsum("ij,ij->", query_moment @ error, error @ moment))
