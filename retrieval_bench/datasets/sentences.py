@@ -1,8 +1,8 @@
 """Sentences of other data sets: many short real texts, for vector indexes that need more vectors than documents give.
 
-Held-out sentences ask for those most like them, as queries of the documents' own distribution; or the questions of the
-data sets ask, which are worded otherwise. Both stand before the same corpus. There are no judgments: what counts are the
-nearest neighbors.
+Held-out sentences ask for those most like them, as queries of the documents' own distribution; or the data sets' own
+questions ask, which are worded otherwise. Both stand before the same corpus. There are no judgments: what counts are
+the nearest neighbors.
 """
 
 from __future__ import annotations

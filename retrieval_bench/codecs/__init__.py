@@ -1,0 +1,1 @@
+"""Vectors in fewer bytes: one coding per file."""

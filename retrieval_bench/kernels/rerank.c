@@ -1,0 +1,129 @@
+/* Exact or nearly exact scores of each query's candidates, and the best k of them. The vectors of candidates lie far
+ * apart in memory, so those of the next ones are asked for ahead. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#include <immintrin.h>
+#define X86 1
+#endif
+
+enum { FLOAT32, FLOAT16, UINT8, AHEAD = 4 };
+
+static float half_to_float(uint16_t half) {
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = (half >> 10) & 31, fraction = half & 1023;
+    float value;
+    uint32_t bits = sign | ((exponent + 112) << 23) | (fraction << 13);
+    if (exponent == 0) return (sign ? -1.0f : 1.0f) * ldexpf((float)fraction, -24);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float value_at(const void *row, int kind, int i) {
+    if (kind == FLOAT32) return ((const float *)row)[i];
+    if (kind == FLOAT16) return half_to_float(((const uint16_t *)row)[i]);
+    return ((const uint8_t *)row)[i];
+}
+
+static float score_portable(const float *query, const void *row, int kind, int d, float scale, float offset, int l2) {
+    double sum = 0;
+    for (int i = 0; i < d; i++) {
+        const float x = value_at(row, kind, i) * scale + offset;
+        sum += l2 ? -(double)(query[i] - x) * (query[i] - x) : (double)query[i] * x;
+    }
+    return (float)sum;
+}
+
+#ifdef X86
+#define AVX2 __attribute__((target("avx2,fma,f16c")))
+
+static inline __attribute__((always_inline)) AVX2 float score_as(const float *query, const void *row, const int kind,
+                                                                 int d, float scale, float offset, const int l2) {
+    __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
+    const __m256 scales = _mm256_set1_ps(scale), offsets = _mm256_set1_ps(offset);
+    int i = 0;
+    for (; i + 16 <= d; i += 16) {
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            const int at = i + 8 * j;
+            __m256 x;
+            if (kind == FLOAT32) x = _mm256_loadu_ps((const float *)row + at);
+            else if (kind == FLOAT16) x = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)row + at)));
+            else {
+                x = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)((const uint8_t *)row + at))));
+                x = _mm256_fmadd_ps(x, scales, offsets);
+            }
+            const __m256 q = _mm256_loadu_ps(query + at);
+            if (l2) {
+                const __m256 apart = _mm256_sub_ps(q, x);
+                sums[j] = _mm256_fnmadd_ps(apart, apart, sums[j]);
+            } else sums[j] = _mm256_fmadd_ps(q, x, sums[j]);
+        }
+    }
+    float lanes[8], rest = 0;
+    _mm256_storeu_ps(lanes, _mm256_add_ps(sums[0], sums[1]));
+    for (; i < d; i++) {
+        const float x = value_at(row, kind, i) * scale + offset;
+        rest += l2 ? -(query[i] - x) * (query[i] - x) : query[i] * x;
+    }
+    for (int j = 0; j < 8; j++) rest += lanes[j];
+    return rest;
+}
+
+static AVX2 float score_avx2(const float *query, const void *row, int kind, int d, float scale, float offset, int l2) {
+    if (kind == FLOAT32) return l2 ? score_as(query, row, FLOAT32, d, 1, 0, 1) : score_as(query, row, FLOAT32, d, 1, 0, 0);
+    if (kind == FLOAT16) return l2 ? score_as(query, row, FLOAT16, d, 1, 0, 1) : score_as(query, row, FLOAT16, d, 1, 0, 0);
+    return l2 ? score_as(query, row, UINT8, d, scale, offset, 1) : score_as(query, row, UINT8, d, scale, offset, 0);
+}
+#endif
+
+typedef struct {
+    float score;
+    int32_t slot, id;
+} Hit;
+
+static int better(const void *a, const void *b) {
+    const Hit *x = a, *y = b;
+    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* vectors: rows of `stride` bytes of d values; kind 2 is `offset + scale * value` with `grid` (slots, 2) of them.
+ * slots: (m, depth), -1 padded. ids: of slots, or NULL where slots are ids. kept: (m, k) slots, found: (m, k) ids,
+ * scores: (m, k); best first, equal scores by id, padded with -1 and -inf. Returns 0, or 1 when memory is short. */
+int rerank(const uint8_t *vectors, int kind, int64_t stride, int d, const float *grid, const float *queries, int m,
+           const int32_t *slots, int depth, const int32_t *ids, int l2, int k, int32_t *kept, int64_t *found,
+           float *scores) {
+    Hit *hits = malloc((size_t)depth * sizeof *hits);
+    if (!hits) return 1;
+    float (*score)(const float *, const void *, int, int, float, float, int) = score_portable;
+#ifdef X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) score = score_avx2;
+#endif
+    for (int q = 0; q < m; q++) {
+        const int32_t *mine = slots + (size_t)q * depth;
+        int count = 0;
+        while (count < depth && mine[count] >= 0) count++;
+        for (int i = 0; i < count; i++) {
+            if (i + AHEAD < count)
+                for (int64_t at = 0; at < stride; at += 64) __builtin_prefetch(vectors + mine[i + AHEAD] * stride + at);
+            const int64_t slot = mine[i];
+            const float scale = kind == UINT8 ? grid[2 * slot] : 1, offset = kind == UINT8 ? grid[2 * slot + 1] : 0;
+            const float value = score(queries + (size_t)q * d, vectors + slot * stride, kind, d, scale, offset, l2);
+            hits[i] = (Hit){value, (int32_t)slot, ids ? ids[slot] : (int32_t)slot};
+        }
+        qsort(hits, (size_t)count, sizeof *hits, better);
+        for (int i = 0; i < k; i++) {
+            const size_t at = (size_t)q * k + i;
+            kept[at] = i < count ? hits[i].slot : -1;
+            found[at] = i < count ? hits[i].id : -1;
+            scores[at] = i < count ? hits[i].score : -INFINITY;
+        }
+    }
+    free(hits);
+    return 0;
+}
