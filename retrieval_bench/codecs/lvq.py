@@ -1,7 +1,7 @@
 """Locally-adaptive vector quantization: scalar codes on a grid of each vector's own.
 
 Aguerrebere, Bhati, Hildebrand, Tepper and Willke 2023, "Similarity search in the blink of an eye with compressed
-indices" (arXiv 2304.04759), sections 3.1 and 3.2. There the two constants of a vector are float16; here they are float32,
+indices" (arXiv 2304.04759), sections 3.1 and 3.2. There the two constants of a vector are float16; here float32,
 so that decoding adds no error of its own: 4 bytes per vector more.
 """
 

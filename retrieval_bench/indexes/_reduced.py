@@ -1,0 +1,286 @@
+"""What the indexes of reduced vectors share: codes and queries as integers, re-ranking, files and bytes."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.checks import check_k
+from retrieval_bench.errors import ArtifactError, DataError, UsageError
+from retrieval_bench.files import atomic_file
+from retrieval_bench.hits import make_hits
+from retrieval_bench.indexes import _reduced_fit as make
+from retrieval_bench.indexes._reduced_plan import Layout
+from retrieval_bench.kernels.rerank import rerank
+from retrieval_bench.kernels.scan import LARGEST_QUERY, ROWS, CodeArray, Int8Array, Int32Array, Lists, packed
+from retrieval_bench.projections import Projection
+from retrieval_bench.projections.drift import Drift, QueryProfile, check_drift, profile_queries
+from retrieval_bench.types import FloatArray, Hits, IntArray, MemoryReport, Metric, Params, Queries
+
+_LARGEST_BIAS = 1 << 30  # of a score, so that it stays within 32 bits
+_PARTS = {
+    "matrix": "projection", "mean": "projection", "starts": "lists", "rows": "lists", "grid": "originals",
+    "centroid_bias": "centroids",
+}  # fmt: skip
+_PROFILE = "profile_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """The arrays of an index; those that it does not need are None.
+
+    Attributes:
+        matrix: (D, d) float32 that reduces queries.
+        mean: (D,) float32, removed from documents before they were reduced.
+        codes, starts, rows, bias: of the reduced documents (see ``kernels.scan.Lists``).
+        originals: (slots, D) float32, float16 or uint8, to re-rank with.
+        grid: (slots, 2) float32 scale and offset of uint8 originals.
+        ids: (slots,) int32 row that stands in each slot; None: slot and row are the same.
+        centroids, centroid_bias: codes and bias of the lists' centres, as those of documents.
+        profile_*: statistics of the training queries, for ``drift``; no answer needs them.
+    """
+
+    matrix: FloatArray
+    mean: FloatArray
+    codes: CodeArray
+    starts: IntArray
+    rows: IntArray
+    bias: FloatArray | None = None
+    originals: npt.NDArray[np.generic] | None = None
+    grid: FloatArray | None = None
+    ids: Int32Array | None = None
+    centroids: CodeArray | None = None
+    centroid_bias: FloatArray | None = None
+    profile_center: FloatArray | None = None
+    profile_whitener: FloatArray | None = None
+    profile_distances: FloatArray | None = None
+    profile_kept: FloatArray | None = None
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Those that are there, by name."""
+        return {f.name: a for f in fields(self) if (a := getattr(self, f.name)) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Queries as the kernels take them.
+
+    Attributes:
+        codes: (m, padded d) int8.
+        scales: (m,) float32; ``scales * step`` turns an integer product into a product of vectors.
+        weights: (m,) float32 of the rows' biases, or None.
+    """
+
+    codes: Int8Array
+    scales: FloatArray
+    weights: FloatArray | None
+
+
+class ReducedIndex:
+    """Base of the backends that scan reduced 7-bit codes and re-rank the best.
+
+    A backend gives ``build``, which ends in ``_store``, and ``_candidates``.
+
+    Attributes:
+        params: the build parameters as used.
+    """
+
+    name: ClassVar[str]
+    BuildParams: ClassVar[type[Params]]
+    SearchParams: ClassVar[type[Params]]
+    metrics: ClassVar[frozenset[str]] = frozenset({"ip", "l2"})
+    params: Any
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._metric: Metric = "ip"
+        self._step = np.float32(1)  # of the codes
+        self._stored: Stored
+        self._lists: Lists
+
+    def _store(
+        self,
+        vectors: FloatArray,
+        projection: Projection,
+        reduced: FloatArray,
+        layout: Layout,
+        learn: FloatArray | None,
+        *,
+        starts: IntArray,
+        rows: IntArray,
+        row_of_slot: Int32Array,
+        centres: FloatArray | None = None,
+        seed: int,
+    ) -> None:
+        """Encode and take over.
+
+        Args:
+            vectors: (n, D).
+            projection: as fitted.
+            reduced: (n, d) documents.
+            layout: what is kept.
+            learn: training queries, or None.
+            starts: first groups of the lists.
+            rows: their sizes.
+            row_of_slot: (slots,) int32 row that stands in each slot, -1 for none.
+            centres: (lists, d) of the lists, where there are any.
+            seed: of the choice of training queries that are held out for their profile.
+        """
+        self._n = len(vectors)
+        self._step = make.step_of(reduced)
+        bias = centroids = centroid_bias = None
+        used = row_of_slot >= 0
+        if self._metric == "l2":
+            bias = np.zeros(len(row_of_slot), np.float32)
+            bias[used] = -make.half_squares(vectors, projection.mean)[row_of_slot[used]] / self._step
+        if centres is not None:
+            seats = np.full(-(-len(centres) // ROWS) * ROWS, -1, np.int32)
+            seats[: len(centres)] = np.arange(len(centres))
+            centroids = packed(make.encode(centres, self._step, seats))
+            if self._metric == "l2":
+                centroid_bias = np.zeros(len(seats), np.float32)
+                centroid_bias[: len(centres)] = -make.half_squares(centres, np.zeros_like(centres[0])) / self._step
+        originals, grid = make.kept(vectors, projection.mean, layout.secondary, row_of_slot)
+        profile: dict[str, FloatArray] = {}
+        if learn is not None and len(learn) >= make.FEWEST_TRAINING:
+            made = profile_queries(projection, learn, seed=seed)
+            profile = {_PROFILE + f.name: getattr(made, f.name) for f in fields(made)}
+        self._take(
+            Stored(
+                matrix=projection.query,
+                mean=projection.mean,
+                codes=packed(make.encode(reduced, self._step, row_of_slot)),
+                starts=starts,
+                rows=rows,
+                bias=bias,
+                originals=originals,
+                grid=grid,
+                ids=None if centres is None else row_of_slot,
+                centroids=centroids,
+                centroid_bias=centroid_bias,
+                **profile,
+            )
+        )
+
+    def _take(self, stored: Stored) -> None:
+        self._stored = stored
+        self._lists = Lists(codes=stored.codes, starts=stored.starts, rows=stored.rows, bias=stored.bias)
+        # For queries alone: documents were reduced when the index was built, and their matrix is not kept.
+        self._projection = Projection(query=stored.matrix, database=stored.matrix, mean=stored.mean)
+
+    @abstractmethod
+    def _candidates(self, asked: Asked, depth: int, params: Any) -> tuple[Int32Array, Int32Array]:
+        """(m, depth) slots and integer scores of the best, best first, -1 padded."""
+
+    def search(self, queries: Queries, k: int, params: Any) -> Hits:
+        """See protocols.Index.
+
+        Raises:
+            DataError: the queries have another dimension than the index.
+            UsageError: k or a search parameter is out of the index's range.
+        """
+        vectors = np.ascontiguousarray(queries.require_vectors())
+        check_k(k, self._n)
+        d = len(self._stored.mean)
+        if vectors.shape[1] != d:
+            raise DataError(f"the queries have {vectors.shape[1]} dimensions, the index {d}")
+        reranked = self._stored.originals is not None
+        if reranked and params.rerank < k:
+            raise UsageError(f"rerank = {params.rerank} candidates cannot give k = {k} hits; use rerank >= k")
+        asked = self._asked(self._projection.queries(vectors, metric=self._metric))
+        depth = min(params.rerank, self._n) if reranked else k
+        slots, scores = self._candidates(asked, depth, params)
+        return self._reranked(vectors, slots, k) if reranked else self._decoded(vectors, asked, slots, scores)
+
+    def _asked(self, reduced: FloatArray) -> Asked:
+        scales = np.abs(reduced).max(axis=1) / np.float32(LARGEST_QUERY)
+        scales = np.maximum(scales, np.finfo(np.float32).tiny)
+        if self._lists.bias is not None:
+            largest = max(
+                float(np.abs(b).max()) for b in (self._lists.bias, self._stored.centroid_bias) if b is not None
+            )
+            scales = np.maximum(scales, np.float32(largest / _LARGEST_BIAS))
+        codes = np.zeros((len(reduced), self._lists.dim), np.int8)
+        codes[:, : reduced.shape[1]] = np.rint(reduced / scales[:, None])
+        return Asked(codes=codes, scales=scales, weights=None if self._lists.bias is None else 1 / scales)
+
+    def _reranked(self, vectors: FloatArray, slots: Int32Array, k: int) -> Hits:
+        stored = self._stored
+        assert stored.originals is not None  # noqa: S101 - told by search
+        centred = stored.grid is not None  # codes stand for vectors without their mean
+        asking = vectors - stored.mean if centred and self._metric == "l2" else vectors
+        _, rows, scores = rerank(
+            stored.originals, asking, slots, k, metric=self._metric, ids=stored.ids, grid=stored.grid
+        )
+        if centred and self._metric == "ip":
+            scores += (vectors @ stored.mean)[:, None]
+        return make_hits(rows, scores)
+
+    def _decoded(self, vectors: FloatArray, asked: Asked, slots: Int32Array, scores: Int32Array) -> Hits:
+        """Hits by the codes alone: the integer scores, turned back into products or distances."""
+        stored = self._stored
+        zero = make.MIDDLE * asked.codes.sum(axis=1, dtype=np.int64)
+        products = (scores - zero[:, None]) * (asked.scales * self._step)[:, None]
+        if self._metric == "l2":
+            values = 2 * products - np.square(vectors - stored.mean).sum(axis=1)[:, None]
+        else:
+            values = products + (vectors @ stored.mean)[:, None]
+        rows = np.where(slots < 0, -1, slots if stored.ids is None else stored.ids[slots])
+        return make_hits(rows, values)
+
+    def drift(self, queries: Queries, *, level: float = 0.01) -> Drift:
+        """Whether these queries differ from those that the index was built with.
+
+        Raises:
+            DataError: the index was built with fewer than 40 training queries, or fewer than 20 are shown.
+        """
+        stored = self._stored.arrays()
+        parts = {name.removeprefix(_PROFILE): array for name, array in stored.items() if name.startswith(_PROFILE)}
+        if not parts:
+            raise DataError(
+                f"{self.name}: was built with fewer than {make.FEWEST_TRAINING} training queries: "
+                "there is nothing to compare with"
+            )
+        return check_drift(QueryProfile(**parts), self._projection, queries.require_vectors(), level=level)
+
+    def memory(self) -> MemoryReport:
+        """See protocols.Index."""
+        parts: Counter[str] = Counter()
+        for name, array in self._stored.arrays().items():
+            if not name.startswith(_PROFILE):  # no answer needs it
+                parts[_PARTS.get(name, name)] += array.nbytes
+        return MemoryReport(parts=dict(parts))
+
+    def save(self, folder: Path) -> None:
+        """Write one ``.npy`` file for each array, and ``index.json``."""
+        for name, array in self._stored.arrays().items():
+            with atomic_file(folder / f"{name}.npy") as path:
+                np.save(path, array)
+        facts = {"params": self.params.model_dump(), "metric": self._metric, "n": self._n, "step": float(self._step)}
+        with atomic_file(folder / "index.json") as path:
+            path.write_text(json.dumps(facts), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what save wrote.
+
+        Raises:
+            ArtifactError: a file is missing, cut short or not what it should be.
+        """
+        loaded = cls()
+        try:
+            facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+            loaded.params = cls.BuildParams.model_validate(facts["params"])
+            loaded._metric, loaded._n, loaded._unit = facts["metric"], facts["n"], np.float32(facts["step"])
+            paths = {f.name: folder / f"{f.name}.npy" for f in fields(Stored)}
+            loaded._take(Stored(**{n: np.load(p, allow_pickle=False) for n, p in paths.items() if p.exists()}))
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
+        return loaded

@@ -1,0 +1,113 @@
+"""Which reduction an index uses, and the arrays made with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.codecs.lvq import Lvq
+from retrieval_bench.errors import DataError
+from retrieval_bench.indexes._reduced_plan import ProjectionName, Secondary
+from retrieval_bench.kernels.scan import CodeArray, Int32Array, padded_dim
+from retrieval_bench.projections import (
+    Projection,
+    fit_eigenvector_search,
+    fit_frank_wolfe,
+    fit_pca,
+    fit_query_aware,
+    fit_random_rotation,
+)
+from retrieval_bench.projections.drift import check_drift, profile_queries
+from retrieval_bench.types import FloatArray, Metric
+
+FEWEST_TRAINING = 40  # queries from which their distribution can be told
+MIDDLE, REACH = 64, 63  # codes are 1 to 127: 64 stands for 0
+_CLIPPED = 1e-4  # share of reduced values beyond the grid: rare outliers would make it coarser for all others
+_COMPARED = 2_000  # documents set beside the training queries
+_LEARNING = {
+    "query_aware": fit_query_aware,
+    "eigenvector_search": fit_eigenvector_search,
+    "frank_wolfe": fit_frank_wolfe,
+}
+
+
+def fit(
+    name: ProjectionName, vectors: FloatArray, queries: FloatArray | None, dim: int, *, metric: Metric, seed: int
+) -> tuple[Projection, ProjectionName]:
+    """A reduction, turned so that one grid serves all its dimensions, and its name.
+
+    Raises:
+        DataError: a reduction that learns from queries was asked for, and there are none.
+    """
+    if name == "auto":
+        name = "query_aware" if queries is not None and differ(vectors, queries, dim, seed) else "pca"
+    if name == "pca":
+        made = fit_pca(vectors, dim, seed=seed)
+    elif name == "random_rotation":
+        made = fit_random_rotation(vectors, dim, seed=seed)
+    elif queries is None:
+        raise DataError(f"the projection {name!r} learns from training queries, and there are none; use 'pca'")
+    else:
+        made = _LEARNING[name](vectors, queries, dim, metric=metric, seed=seed)
+    return made.rotated(seed), name
+
+
+def differ(vectors: FloatArray, queries: FloatArray, dim: int, seed: int) -> bool:
+    """Whether training queries are distributed otherwise than the documents, as a drift test tells.
+
+    Of fewer than 40 queries nothing can be told; they count as alike.
+    """
+    if min(len(vectors), len(queries)) < FEWEST_TRAINING:
+        return False
+    rows = np.random.default_rng(seed).choice(len(vectors), min(_COMPARED, len(vectors)), replace=False)
+    projection = fit_pca(vectors, dim, seed=seed, center=False)
+    return check_drift(profile_queries(projection, vectors[np.sort(rows)], seed=seed), projection, queries).drifted
+
+
+def step_of(reduced: FloatArray) -> np.float32:
+    """The step of a grid of 127 values that serves all dimensions of the reduced documents.
+
+    Raises:
+        DataError: all reduced documents are zero.
+    """
+    sample = reduced[:: max(1, len(reduced) >> 15)]
+    reach = float(np.quantile(np.abs(sample), 1 - _CLIPPED)) or float(np.abs(reduced).max())
+    if reach == 0:
+        raise DataError("all vectors are the same: nothing tells one from another; use the flat index")
+    return np.float32(reach / REACH)
+
+
+def encode(reduced: FloatArray, step: np.float32, row_of_slot: Int32Array) -> CodeArray:
+    """(slots, padded d) uint8 codes of the rows in their slots; those of no row are zero."""
+    codes = np.zeros((len(row_of_slot), padded_dim(reduced.shape[1])), np.uint8)
+    values = (np.clip(np.rint(reduced / step), -REACH, REACH) + MIDDLE).astype(np.uint8)
+    used = row_of_slot >= 0
+    codes[used, : reduced.shape[1]] = values[row_of_slot[used]]
+    return codes
+
+
+def half_squares(vectors: FloatArray, mean: FloatArray) -> FloatArray:
+    """(n,) half of the squared lengths of centred vectors."""
+    centred = vectors - mean
+    return np.einsum("nd,nd->n", centred, centred) / np.float32(2)
+
+
+def kept(
+    vectors: FloatArray, mean: FloatArray, secondary: Secondary, row_of_slot: Int32Array
+) -> tuple[npt.NDArray[np.generic] | None, FloatArray | None]:
+    """The originals in their slots, as they are re-ranked with, and the grid of lvq8 codes."""
+    if secondary == "none":
+        return None, None
+    used, rows = row_of_slot >= 0, row_of_slot[row_of_slot >= 0]
+    if secondary == "lvq8":
+        encoded = Lvq(mean=mean).encode(vectors)
+        codes = np.zeros((len(row_of_slot), vectors.shape[1]), np.uint8)
+        grid = np.zeros((len(row_of_slot), 2), np.float32)
+        codes[used], grid[used] = encoded.codes[rows], encoded.grid[rows]
+        return codes, grid
+    dtype = np.float16 if secondary == "fp16" else np.float32
+    if secondary == "fp16" and float(np.abs(vectors).max()) > np.finfo(np.float16).max:
+        raise DataError("values beyond 65504 do not fit into fp16; use secondary = 'float32' or 'lvq8'")
+    originals = np.zeros((len(row_of_slot), vectors.shape[1]), dtype)
+    originals[used] = vectors[rows]
+    return originals, None

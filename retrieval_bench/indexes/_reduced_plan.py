@@ -1,0 +1,115 @@
+"""What an index of reduced vectors may be asked for, and which layout fits a budget: arithmetic only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from retrieval_bench.budgets import allowed_bytes, require_bytes
+from retrieval_bench.codecs.lvq import GRID_BYTES
+from retrieval_bench.errors import UsageError
+from retrieval_bench.kernels.scan import ROWS, padded_dim
+from retrieval_bench.types import Budget, Metric, Params
+
+ProjectionName = Literal[
+    "auto", "pca", "query_aware", "eigenvector_search", "frank_wolfe", "random_rotation"
+]  # fmt: skip
+Secondary = Literal["float32", "fp16", "lvq8", "none"]
+SECONDARIES: tuple[Secondary, ...] = ("float32", "fp16", "lvq8", "none")
+_VALUE_BYTES = {"float32": 4, "fp16": 2, "lvq8": 1, "none": 0}
+_FEWEST_DIMS = 64  # scanned by default; vectors of fewer are not reduced
+
+
+class ReducedBuild(Params):
+    """How vectors are reduced and kept. What is None is chosen from the data and the budget."""
+
+    dim: int | None = Field(
+        None, ge=1, le=65_536, description="dimensions scanned; None: a quarter, at least 64, or what the budget allows"
+    )
+    projection: ProjectionName = Field(
+        "auto", description="auto: query_aware where training queries differ from the documents, else pca"
+    )
+    secondary: Secondary | None = Field(
+        None, description="vectors kept to re-rank with; None: the most exact that fits"
+    )
+
+
+class ReducedSearch(Params):
+    """How much is looked at."""
+
+    rerank: int = Field(
+        100, ge=1, le=65_536, description="candidates re-ranked for each query, at least k; no effect without secondary"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A complete choice.
+
+    Attributes:
+        dim: dimensions scanned.
+        secondary: how originals are kept.
+        lists: inverted lists; 1 where all rows are scanned.
+    """
+
+    dim: int
+    secondary: Secondary
+    lists: int
+
+    def total(self, n: int, d: int, metric: Metric) -> int:
+        """The most analytic bytes that an index of this layout can have, query statistics not counted."""
+        inverted = self.lists > 1
+        slots = (n + (ROWS - 1) * self.lists) // ROWS * ROWS
+        width = padded_dim(self.dim)
+        slot = width + (4 if metric == "l2" else 0) + (4 if inverted else 0) + secondary_bytes(self.secondary, d)
+        lists = 16 * (self.lists if inverted else -(-slots // 1024))
+        centroids = -(-self.lists // ROWS) * ROWS * (width + 4) + 16 if inverted else 0
+        return slots * slot + lists + centroids + 4 * d * (self.dim + 1)
+
+
+def secondary_bytes(secondary: Secondary, d: int) -> int:
+    """Bytes of one vector kept for re-ranking."""
+    return _VALUE_BYTES[secondary] * d + (GRID_BYTES if secondary == "lvq8" else 0)
+
+
+def automatic_dim(d: int) -> int:
+    """Dimensions to scan: a quarter of them in multiples of 16, but at least 64.
+
+    On 94,000 sentences (MiniLM, 384 dimensions) the 100 best of 96 dimensions hold more than 99.9 % of the 10 nearest.
+    """
+    return min(d, max(_FEWEST_DIMS, d // 64 * 16))
+
+
+def choose(name: str, params: ReducedBuild, budget: Budget, n: int, d: int, metric: Metric, lists: int = 1) -> Layout:
+    """The best layout that fits: originals as exact as the budget allows, or without them as many dimensions.
+
+    Raises:
+        BudgetError: nothing fits; says how many bytes the smallest layout needs.
+        UsageError: more dimensions are to be scanned than there are.
+    """
+    if params.dim is not None and params.dim > d:
+        raise UsageError(f"{name}: dim = {params.dim}, but the vectors have {d} dimensions; use 1 to {d}")
+    allowed = allowed_bytes(budget, n)
+    layouts = list(_layouts(params, d, lists))
+    for layout in layouts:
+        if allowed is None or layout.total(n, d, metric) <= allowed:
+            return layout
+    smallest = layouts[-1]
+    what = f"{name} (dim = {smallest.dim}, secondary = {smallest.secondary}, {d} dimensions)"
+    require_bytes(what, smallest.total(n, d, metric), budget, n)
+    return smallest
+
+
+def _layouts(params: ReducedBuild, d: int, lists: int) -> Iterator[Layout]:
+    """All layouts in order of preference; the last is the smallest."""
+    for secondary in (params.secondary,) if params.secondary else SECONDARIES:
+        if params.dim is not None:
+            dims = [params.dim]
+        elif secondary == "none":
+            dims = [d, *range((d - 1) // ROWS * ROWS, 0, -ROWS)]
+        else:
+            dims = [dim for dim in range(automatic_dim(d), 0, -ROWS) if params.secondary or dim == automatic_dim(d)]
+        yield from (Layout(dim=dim, secondary=secondary, lists=lists) for dim in dims)
