@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from retrieval_bench.files import home
+from retrieval_bench.kernels import description as kernel
 from retrieval_bench.measure.machine import machine
 
 # Packages by what they enable: (distribution, import name, extra, what it is for).
@@ -39,6 +40,7 @@ def findings() -> Iterator[str]:
     yield f"CPU features: {facts['cpu_features'] or 'unknown'}"
     if not features & {"amx_bf16", "avx512_bf16"}:
         yield "  no bf16 in hardware: encoding runs in float32, about 4 times slower"
+    yield f"Kernel of leanvec: {kernel()}"
     if facts["gpu"]:
         gpu = _faiss_gpus()
         yield f"GPU: {facts['gpu']}; faiss sees {gpu}" + ("" if gpu else ": pip install 'retrieval-bench[gpu]'")

@@ -115,7 +115,7 @@ def _pack(values: CodeArray, bits: int) -> CodeArray:
         return values[:, :0]
     if values.shape[1] % 2:
         values = np.pad(values, ((0, 0), (0, 1)))
-    return values[:, ::2] | values[:, 1::2] << 4
+    return np.asarray(values[:, ::2] | values[:, 1::2] << 4, np.uint8)
 
 
 def _unpack(codes: CodeArray, bits: int, d: int) -> CodeArray:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 
@@ -25,8 +27,9 @@ from retrieval_bench.projections.drift import Drift, QueryProfile, check_drift, 
 from retrieval_bench.types import FloatArray, Hits, IntArray, MemoryReport, Metric, Params, Queries
 
 _LARGEST_BIAS = 1 << 30  # of a score, so that it stays within 32 bits
+_FEWEST_EACH = 16  # queries worth a thread: two blocks of the kernel
 _PARTS = {
-    "matrix": "projection", "mean": "projection", "starts": "lists", "rows": "lists", "grid": "originals",
+    "matrix": "projection", "mean": "projection", "starts": "lists", "rows": "lists", "grid": "coded",
     "centroid_bias": "centroids",
 }  # fmt: skip
 _PROFILE = "profile_"
@@ -40,8 +43,9 @@ class Stored:
         matrix: (D, d) float32 that reduces queries.
         mean: (D,) float32, removed from documents before they were reduced.
         codes, starts, rows, bias: of the reduced documents (see ``kernels.scan.Lists``).
-        originals: (slots, D) float32, float16 or uint8, to re-rank with.
-        grid: (slots, 2) float32 scale and offset of uint8 originals.
+        coded: (slots, D) uint8 to re-rank with, without their mean; before the originals where there are both.
+        grid: (slots, 2) float32 scale and offset of each of ``coded``.
+        originals: (slots, D) float32 or float16 to re-rank with.
         ids: (slots,) int32 row that stands in each slot; None: slot and row are the same.
         centroids, centroid_bias: codes and bias of the lists' centres, as those of documents.
         profile_*: statistics of the training queries, for ``drift``; no answer needs them.
@@ -53,8 +57,9 @@ class Stored:
     starts: IntArray
     rows: IntArray
     bias: FloatArray | None = None
-    originals: npt.NDArray[np.generic] | None = None
+    coded: CodeArray | None = None
     grid: FloatArray | None = None
+    originals: npt.NDArray[np.generic] | None = None
     ids: Int32Array | None = None
     centroids: CodeArray | None = None
     centroid_bias: FloatArray | None = None
@@ -62,6 +67,13 @@ class Stored:
     profile_whitener: FloatArray | None = None
     profile_distances: FloatArray | None = None
     profile_kept: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        slots, d = 16 * len(self.codes), len(self.mean)
+        shapes = {"matrix": (d, self.matrix.shape[-1]), "coded": (slots, d), "grid": (slots, 2), "ids": (slots,)}
+        for name, array in self.arrays().items():
+            if array.shape != ((slots, d) if name == "originals" else shapes.get(name, array.shape)):
+                raise ValueError(f"{name} has the shape {array.shape}, which does not fit the other arrays")
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Those that are there, by name."""
@@ -147,8 +159,7 @@ class ReducedIndex:
             if self._metric == "l2":
                 centroid_bias = np.zeros(len(seats), np.float32)
                 centroid_bias[: len(centres)] = -make.half_squares(centres, np.zeros_like(centres[0])) / self._step
-        originals, grid = make.kept(vectors, projection.mean, layout.secondary, row_of_slot)
-        profile: dict[str, FloatArray] = {}
+        profile: dict[str, Any] = {}
         if learn is not None and len(learn) >= make.FEWEST_TRAINING:
             made = profile_queries(projection, learn, seed=seed)
             profile = {_PROFILE + f.name: getattr(made, f.name) for f in fields(made)}
@@ -160,24 +171,28 @@ class ReducedIndex:
                 starts=starts,
                 rows=rows,
                 bias=bias,
-                originals=originals,
-                grid=grid,
                 ids=None if centres is None else row_of_slot,
                 centroids=centroids,
                 centroid_bias=centroid_bias,
                 **profile,
+                **make.kept(vectors, projection.mean, layout.secondary, row_of_slot),
             )
         )
 
     def _take(self, stored: Stored) -> None:
+        """Make ready for searching; a ValueError where the arrays do not fit together."""
         self._stored = stored
         self._lists = Lists(codes=stored.codes, starts=stored.starts, rows=stored.rows, bias=stored.bias)
         # For queries alone: documents were reduced when the index was built, and their matrix is not kept.
         self._projection = Projection(query=stored.matrix, database=stored.matrix, mean=stored.mean)
 
+    @property
+    def _reranks(self) -> bool:
+        return self._stored.coded is not None or self._stored.originals is not None
+
     @abstractmethod
     def _candidates(self, asked: Asked, depth: int, params: Any) -> tuple[Int32Array, Int32Array]:
-        """(m, depth) slots and integer scores of the best, best first, -1 padded."""
+        """(m, depth) slots and integer scores of the best, -1 padded; best first unless they are re-ranked."""
 
     def search(self, queries: Queries, k: int, params: Any) -> Hits:
         """See protocols.Index.
@@ -191,13 +206,22 @@ class ReducedIndex:
         d = len(self._stored.mean)
         if vectors.shape[1] != d:
             raise DataError(f"the queries have {vectors.shape[1]} dimensions, the index {d}")
-        reranked = self._stored.originals is not None
-        if reranked and params.rerank < k:
+        if self._reranks and params.rerank < k:
             raise UsageError(f"rerank = {params.rerank} candidates cannot give k = {k} hits; use rerank >= k")
+        threads = faiss.omp_get_max_threads()  # what the runner, or threadpoolctl, set
+        if threads == 1 or len(vectors) < threads * _FEWEST_EACH:
+            return self._answer(vectors, k, params)
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(lambda part: self._answer(part, k, params), np.array_split(vectors, threads)))
+        return Hits(rows=np.concatenate([p.rows for p in parts]), scores=np.concatenate([p.scores for p in parts]))
+
+    def _answer(self, vectors: FloatArray, k: int, params: Any) -> Hits:
         asked = self._asked(self._projection.queries(vectors, metric=self._metric))
-        depth = min(params.rerank, self._n) if reranked else k
+        depth = min(params.rerank, self._n) if self._reranks else k
         slots, scores = self._candidates(asked, depth, params)
-        return self._reranked(vectors, slots, k) if reranked else self._decoded(vectors, asked, slots, scores)
+        if self._reranks:
+            return self._reranked(vectors, slots, k, min(params.exact or 2 * k, depth))
+        return self._decoded(vectors, asked, slots, scores)
 
     def _asked(self, reduced: FloatArray) -> Asked:
         scales = np.abs(reduced).max(axis=1) / np.float32(LARGEST_QUERY)
@@ -211,16 +235,25 @@ class ReducedIndex:
         codes[:, : reduced.shape[1]] = np.rint(reduced / scales[:, None])
         return Asked(codes=codes, scales=scales, weights=None if self._lists.bias is None else 1 / scales)
 
-    def _reranked(self, vectors: FloatArray, slots: Int32Array, k: int) -> Hits:
+    def _reranked(self, vectors: FloatArray, slots: Int32Array, k: int, exact: int) -> Hits:
+        """Hits by the vectors that are kept; by the codes first, where there are codes and originals.
+
+        Raises:
+            UsageError: fewer are to be scored exactly than hits are asked for.
+        """
         stored = self._stored
-        assert stored.originals is not None  # noqa: S101 - told by search
-        centred = stored.grid is not None  # codes stand for vectors without their mean
-        asking = vectors - stored.mean if centred and self._metric == "l2" else vectors
-        _, rows, scores = rerank(
-            stored.originals, asking, slots, k, metric=self._metric, ids=stored.ids, grid=stored.grid
-        )
-        if centred and self._metric == "ip":
-            scores += (vectors @ stored.mean)[:, None]
+        if stored.coded is not None:
+            asking = vectors - stored.mean if self._metric == "l2" else vectors
+            if stored.originals is None:
+                rows, scores = rerank(
+                    stored.coded, asking, slots, k, metric=self._metric, ids=stored.ids, grid=stored.grid
+                )
+                return make_hits(rows, scores if self._metric == "l2" else scores + (vectors @ stored.mean)[:, None])
+            if exact < k:
+                raise UsageError(f"exact = {exact} candidates cannot give k = {k} hits; use exact >= k")
+            better, _ = rerank(stored.coded, asking, slots, exact, metric=self._metric, grid=stored.grid)
+            slots = better.astype(np.int32)
+        rows, scores = rerank(stored.originals, vectors, slots, k, metric=self._metric, ids=stored.ids)
         return make_hits(rows, scores)
 
     def _decoded(self, vectors: FloatArray, asked: Asked, slots: Int32Array, scores: Int32Array) -> Hits:

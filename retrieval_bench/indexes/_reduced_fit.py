@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -94,20 +96,23 @@ def half_squares(vectors: FloatArray, mean: FloatArray) -> FloatArray:
 
 def kept(
     vectors: FloatArray, mean: FloatArray, secondary: Secondary, row_of_slot: Int32Array
-) -> tuple[npt.NDArray[np.generic] | None, FloatArray | None]:
-    """The originals in their slots, as they are re-ranked with, and the grid of lvq8 codes."""
-    if secondary == "none":
-        return None, None
+) -> dict[str, npt.NDArray[np.generic]]:
+    """What candidates are re-ranked with, in their slots: ``coded`` with its ``grid``, ``originals``, both or none.
+
+    Raises:
+        DataError: values that fp16 cannot hold.
+    """
     used, rows = row_of_slot >= 0, row_of_slot[row_of_slot >= 0]
-    if secondary == "lvq8":
+    parts: dict[str, npt.NDArray[Any]] = {}
+    if secondary in ("lvq8", "lvq8+float32"):
         encoded = Lvq(mean=mean).encode(vectors)
-        codes = np.zeros((len(row_of_slot), vectors.shape[1]), np.uint8)
-        grid = np.zeros((len(row_of_slot), 2), np.float32)
-        codes[used], grid[used] = encoded.codes[rows], encoded.grid[rows]
-        return codes, grid
-    dtype = np.float16 if secondary == "fp16" else np.float32
+        parts["coded"] = np.zeros((len(row_of_slot), vectors.shape[1]), np.uint8)
+        parts["grid"] = np.zeros((len(row_of_slot), 2), np.float32)
+        parts["coded"][used], parts["grid"][used] = encoded.codes[rows], encoded.grid[rows]
     if secondary == "fp16" and float(np.abs(vectors).max()) > np.finfo(np.float16).max:
         raise DataError("values beyond 65504 do not fit into fp16; use secondary = 'float32' or 'lvq8'")
-    originals = np.zeros((len(row_of_slot), vectors.shape[1]), dtype)
-    originals[used] = vectors[rows]
-    return originals, None
+    if secondary in ("fp16", "float32", "lvq8+float32"):
+        dtype = np.float16 if secondary == "fp16" else np.float32
+        parts["originals"] = np.zeros((len(row_of_slot), vectors.shape[1]), dtype)
+        parts["originals"][used] = vectors[rows]
+    return parts

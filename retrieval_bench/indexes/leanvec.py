@@ -60,4 +60,4 @@ class LeanVec(ReducedIndex):
         self.params = filled(params, dim=layout.dim, projection=name, secondary=layout.secondary)
 
     def _candidates(self, asked: Asked, depth: int, params: Any) -> tuple[Int32Array, Int32Array]:  # noqa: ARG002
-        return scan(self._lists, asked.codes, depth, weights=asked.weights)
+        return scan(self._lists, asked.codes, depth, weights=asked.weights, ranked=not self._reranks)

@@ -11,7 +11,7 @@ from pydantic import Field
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes import _reduced_fit as make
 from retrieval_bench.indexes._faiss import check_enough, filled, training_rows
-from retrieval_bench.indexes._reduced import Asked, ReducedIndex
+from retrieval_bench.indexes._reduced import Asked, ReducedIndex, Stored
 from retrieval_bench.indexes._reduced_plan import ReducedBuild, ReducedSearch, choose
 from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists
 from retrieval_bench.kernels.scan import ROWS, Int32Array, Lists, scan, slots_of, tiles
@@ -59,7 +59,7 @@ class LeanVecIvf(ReducedIndex):
 
         Raises:
             BudgetError: no layout fits.
-            DataError: fewer vectors than lists, all vectors the same, or no queries for a projection that learns from them.
+            DataError: fewer vectors than lists, all vectors the same, or no queries to learn from.
             UsageError: dim is above the vectors' dimensions.
         """
         vectors = corpus.require_vectors()
@@ -84,15 +84,20 @@ class LeanVecIvf(ReducedIndex):
         )  # fmt: skip
         self.params = filled(params, lists=lists, dim=layout.dim, projection=name, secondary=layout.secondary)
 
+    def _take(self, stored: Stored) -> None:
+        super()._take(stored)
+        if stored.centroids is None:
+            raise ValueError("the lists have no centres")
+        starts, rows = tiles(len(stored.rows))
+        self._coarse = Lists(codes=stored.centroids, starts=starts, rows=rows, bias=stored.centroid_bias)
+
     def _candidates(self, asked: Asked, depth: int, params: Any) -> tuple[Int32Array, Int32Array]:
         lists = len(self._stored.rows)
         if params.nprobe > lists:
             raise UsageError(f"nprobe = {params.nprobe}, but the index has {lists} lists; scan 1 to {lists} of them")
-        starts, rows = tiles(lists)
-        stored = self._stored
-        coarse = Lists(codes=stored.centroids, starts=starts, rows=rows, bias=stored.centroid_bias)
-        probes, _ = scan(coarse, asked.codes, params.nprobe, weights=asked.weights)
-        return scan(self._lists, asked.codes, depth, probes=probes, weights=asked.weights)
+        probes, _ = scan(self._coarse, asked.codes, params.nprobe, weights=asked.weights)
+        ranked = not self._reranks
+        return scan(self._lists, asked.codes, depth, probes=probes, weights=asked.weights, ranked=ranked)
 
 
 def _clustered(reduced: FloatArray, lists: int, seed: int) -> tuple[FloatArray, IntArray]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from retrieval_bench.errors import DataError
 from retrieval_bench.files import atomic_file, home
 
-_SOURCES = ("scan.c", "rerank.c")
+_SOURCES, _HEADERS = ("scan.c", "rerank.c"), ("select.h",)
 # No contraction of a product and a sum into one rounding: numpy, which must agree, has two.
 _FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno")
 _VARIANTS = ("portable C", "AVX2", "AVX-512 VNNI")
@@ -63,7 +63,7 @@ def _opened(program: str | None) -> ctypes.CDLL | None:
         path = _path(program)
         if not path.exists():
             with atomic_file(path) as temporary:  # two processes may both compile: either file will do
-                command = [program, *_FLAGS, *map(str, _source_files()), "-o", str(temporary), "-lm"]
+                command = [program, *_FLAGS, *map(str, _files(_SOURCES)), "-o", str(temporary), "-lm"]
                 subprocess.run(command, check=True, capture_output=True, timeout=120)
         return ctypes.CDLL(str(path))
     except (DataError, OSError, subprocess.SubprocessError):
@@ -73,15 +73,15 @@ def _opened(program: str | None) -> ctypes.CDLL | None:
 def _path(program: str) -> Path:
     """Where the library of these sources, this compiler and this kind of processor stands."""
     said = subprocess.run([program, "--version"], capture_output=True, check=True, timeout=20).stdout
-    parts = (said, platform.machine().encode(), *_FLAGS, *(file.read_bytes() for file in _source_files()))
+    contents = [file.read_bytes() for file in _files(_SOURCES + _HEADERS)]
     digest = hashlib.blake2b(digest_size=12)
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else part.encode())
+    for part in (said, platform.machine().encode(), " ".join(_FLAGS).encode(), *contents):
+        digest.update(part)
     return home() / "native" / f"{digest.hexdigest()}.so"
 
 
-def _source_files() -> list[Path]:
-    return [Path(__file__).with_name(name) for name in _SOURCES]
+def _files(names: tuple[str, ...]) -> list[Path]:
+    return [Path(__file__).with_name(name) for name in names]
 
 
 def pointer(array: npt.NDArray[np.generic] | None) -> ctypes.c_void_p | None:

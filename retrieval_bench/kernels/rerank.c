@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "select.h"
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
 #define X86 1
@@ -80,32 +82,38 @@ static AVX2 float score_avx2(const float *query, const void *row, int kind, int 
 }
 #endif
 
-typedef struct {
-    float score;
-    int32_t slot, id;
-} Hit;
+/* Integers that order as the floats do. */
+static int32_t ordered(float value) {
+    int32_t bits;
+    value += 0.0f; /* -0 is 0 */
+    memcpy(&bits, &value, sizeof bits);
+    return bits ^ ((bits >> 31) & 0x7fffffff);
+}
 
-static int better(const void *a, const void *b) {
-    const Hit *x = a, *y = b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return (x->id > y->id) - (x->id < y->id);
+static float restored(int32_t bits) {
+    float value;
+    bits ^= (bits >> 31) & 0x7fffffff;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 /* vectors: rows of `stride` bytes of d values; kind 2 is `offset + scale * value` with `grid` (slots, 2) of them.
- * slots: (m, depth), -1 padded. ids: of slots, or NULL where slots are ids. kept: (m, k) slots, found: (m, k) ids,
- * scores: (m, k); best first, equal scores by id, padded with -1 and -inf. Returns 0, or 1 when memory is short. */
+ * order: (m,) in which queries are served, so that those with candidates in common follow each other.
+ * slots: (m, depth), -1 padded. ids: of slots, or NULL where slots are ids.
+ * rows, scores: (m, k); best first, equal scores by row, padded with -1 and -inf. Returns 0, or 1 when memory is short. */
 int rerank(const uint8_t *vectors, int kind, int64_t stride, int d, const float *grid, const float *queries, int m,
-           const int32_t *slots, int depth, const int32_t *ids, int l2, int k, int32_t *kept, int64_t *found,
+           const int64_t *order, const int32_t *slots, int depth, const int32_t *ids, int l2, int k, int64_t *rows,
            float *scores) {
-    Hit *hits = malloc((size_t)depth * sizeof *hits);
-    if (!hits) return 1;
+    int64_t *keys = malloc((size_t)depth * sizeof *keys);
+    if (!keys) return 1;
     float (*score)(const float *, const void *, int, int, float, float, int) = score_portable;
 #ifdef X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) score = score_avx2;
 #endif
-    for (int q = 0; q < m; q++) {
-        const int32_t *mine = slots + (size_t)q * depth;
+    for (int turn = 0; turn < m; turn++) {
+        const size_t q = (size_t)order[turn];
+        const int32_t *mine = slots + q * depth;
         int count = 0;
         while (count < depth && mine[count] >= 0) count++;
         for (int i = 0; i < count; i++) {
@@ -113,17 +121,17 @@ int rerank(const uint8_t *vectors, int kind, int64_t stride, int d, const float 
                 for (int64_t at = 0; at < stride; at += 64) __builtin_prefetch(vectors + mine[i + AHEAD] * stride + at);
             const int64_t slot = mine[i];
             const float scale = kind == UINT8 ? grid[2 * slot] : 1, offset = kind == UINT8 ? grid[2 * slot + 1] : 0;
-            const float value = score(queries + (size_t)q * d, vectors + slot * stride, kind, d, scale, offset, l2);
-            hits[i] = (Hit){value, (int32_t)slot, ids ? ids[slot] : (int32_t)slot};
+            const float value = score(queries + q * d, vectors + slot * stride, kind, d, scale, offset, l2);
+            keys[i] = KEY(ordered(value), ids ? ids[slot] : (int32_t)slot);
         }
-        qsort(hits, (size_t)count, sizeof *hits, better);
+        const int kept = count < k ? count : k;
+        select_largest(keys, count, kept);
+        sort_largest_first(keys, kept);
         for (int i = 0; i < k; i++) {
-            const size_t at = (size_t)q * k + i;
-            kept[at] = i < count ? hits[i].slot : -1;
-            found[at] = i < count ? hits[i].id : -1;
-            scores[at] = i < count ? hits[i].score : -INFINITY;
+            rows[q * k + i] = i < kept ? NUMBER(keys[i]) : -1;
+            scores[q * k + i] = i < kept ? restored(SCORE(keys[i])) : -INFINITY;
         }
     }
-    free(hits);
+    free(keys);
     return 0;
 }

@@ -25,7 +25,7 @@ def rerank(
     metric: Metric,
     ids: Int32Array | None = None,
     grid: FloatArray | None = None,
-) -> tuple[Int32Array, IntArray, FloatArray]:
+) -> tuple[IntArray, FloatArray]:
     """The k best of each query's candidates.
 
     Args:
@@ -38,22 +38,22 @@ def rerank(
         grid: (slots, 2) float32 scale and offset of each uint8 vector.
 
     Returns:
-        (m, k) slots, rows and float32 scores: best first, equal scores by ascending row; -1 and -inf pad.
+        (m, k) rows and float32 scores: best first, equal scores by ascending row; -1 and -inf pad.
     """
     native = _native.library()
     if native is None:
         return rerank_numpy(vectors, queries, slots, k, metric=metric, ids=ids, grid=grid)
     m, depth = slots.shape
-    kept = np.empty((m, k), np.int32)
+    order = np.argsort(slots[:, 0])  # candidates in common stand near each other
     rows, scores = np.empty((m, k), np.int64), np.empty((m, k), np.float32)
     failed = native.rerank(
         pointer(vectors), _KINDS[vectors.dtype], ctypes.c_int64(vectors.strides[0]), vectors.shape[1], pointer(grid),
-        pointer(np.ascontiguousarray(queries)), m, pointer(slots), depth, pointer(ids), int(metric == "l2"), k,
-        pointer(kept), pointer(rows), pointer(scores),
+        pointer(np.ascontiguousarray(queries)), m, pointer(order), pointer(slots), depth, pointer(ids),
+        int(metric == "l2"), k, pointer(rows), pointer(scores),
     )  # fmt: skip
     if failed:
         raise MemoryError(f"no memory for {depth} candidates")
-    return kept, rows, scores
+    return rows, scores
 
 
 def rerank_numpy(
@@ -65,7 +65,7 @@ def rerank_numpy(
     metric: Metric,
     ids: Int32Array | None = None,
     grid: FloatArray | None = None,
-) -> tuple[Int32Array, IntArray, FloatArray]:
+) -> tuple[IntArray, FloatArray]:
     """As ``rerank``; sums are added in another order, so scores can differ by rounding."""
     m, depth = slots.shape
     scores = np.empty((m, depth), np.float32)
@@ -84,5 +84,4 @@ def rerank_numpy(
     rows = np.where(missing, np.iinfo(np.int64).max, slots if ids is None else ids[slots])
     order = np.lexsort((rows, -scores), axis=-1)[:, :k]
     rows = np.where(missing, -1, rows)
-    kept, found_rows, found_scores = (np.take_along_axis(a, order, axis=1) for a in (slots, rows, scores))
-    return kept, found_rows, found_scores
+    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <math.h>
 
+#include "select.h"
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
 #define X86 1
@@ -28,20 +30,26 @@ typedef struct {
     const float *weights;   /* (width,) of the rows' biases */
 } Block;
 
-/* Scans groups from `first` on and stops at one that holds a score of at least the floor: returns it with all its
- * scores in `scores`, (width, 16), or returns `groups` when there is none. `bias` may be NULL. */
+/* What a scan stops with: scores of one group, and a bit for each row whose score reaches the query's floor. */
+typedef struct {
+    int32_t scores[BLOCK][ROWS];
+    uint32_t masks[BLOCK];
+} Found;
+
+/* Scans groups from `first` on and stops at one that holds a score of at least the floor: returns it, with `found` set,
+ * or returns `groups` when there is none. `bias` may be NULL. */
 typedef int64_t (*Scan)(const uint8_t *codes, int quads, const float *bias, int64_t first, int64_t groups, Block block,
-                        int32_t *scores);
+                        Found *found);
 
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE int64_t scan_portable(const uint8_t *codes, int quads, const float *bias, int64_t first, int64_t groups,
-                             Block block, int32_t *scores, const int width) {
+                             Block block, Found *found, const int width) {
     for (int64_t group = first; group < groups; group++) {
         const uint8_t *x = codes + group * quads * 4 * ROWS;
-        int found = 0;
+        uint32_t any = 0;
         for (int q = 0; q < width; q++) {
-            int32_t *sums = scores + q * ROWS;
+            int32_t *sums = found->scores[q];
             memset(sums, 0, ROWS * sizeof *sums);
             for (int quad = 0; quad < quads; quad++) {
                 const int8_t *y = (const int8_t *)(block.quads + quad * width + q);
@@ -49,20 +57,22 @@ INLINE int64_t scan_portable(const uint8_t *codes, int quads, const float *bias,
                 for (int row = 0; row < ROWS; row++)
                     sums[row] += z[4 * row] * y[0] + z[4 * row + 1] * y[1] + z[4 * row + 2] * y[2] + z[4 * row + 3] * y[3];
             }
+            found->masks[q] = 0;
             for (int row = 0; row < ROWS; row++) {
                 if (bias) sums[row] += (int32_t)lrintf(bias[group * ROWS + row] * block.weights[q]);
-                found |= sums[row] >= block.floor[q];
+                found->masks[q] |= (uint32_t)(sums[row] >= block.floor[q]) << row;
             }
+            any |= found->masks[q];
         }
-        if (found) return group;
+        if (any) return group;
     }
     return groups;
 }
 
-static int64_t scan_portable_8(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, int32_t *s) {
+static int64_t scan_portable_8(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, Found *s) {
     return scan_portable(c, n, b, f, g, k, s, BLOCK);
 }
-static int64_t scan_portable_1(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, int32_t *s) {
+static int64_t scan_portable_1(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, Found *s) {
     return scan_portable(c, n, b, f, g, k, s, 1);
 }
 
@@ -70,7 +80,7 @@ static int64_t scan_portable_1(const uint8_t *c, int n, const float *b, int64_t 
 #define AVX2 __attribute__((target("avx2")))
 
 INLINE AVX2 int64_t scan_avx2(const uint8_t *codes, int quads, const float *bias, int64_t first, int64_t groups,
-                              Block block, int32_t *scores, const int width) {
+                              Block block, Found *found, const int width) {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i sums[BLOCK];
     for (int64_t group = first; group < groups; group++) {
@@ -102,30 +112,38 @@ INLINE AVX2 int64_t scan_avx2(const uint8_t *codes, int quads, const float *bias
 #pragma GCC unroll 8
             for (int q = 0; q < width; q++) {
                 any = _mm256_or_si256(any, _mm256_cmpgt_epi32(sums[q], _mm256_set1_epi32(block.floor[q] - 1)));
-                _mm256_storeu_si256((__m256i *)(scores + q * ROWS + half * 8), sums[q]);
+                _mm256_storeu_si256((__m256i *)found->scores[q] + half, sums[q]);
             }
         }
-        if (!_mm256_testz_si256(any, any)) return group;
+        if (_mm256_testz_si256(any, any)) continue;
+        for (int q = 0; q < width; q++) {
+            const __m256i *kept = (const __m256i *)found->scores[q], below = _mm256_set1_epi32(block.floor[q] - 1);
+            const __m256i low = _mm256_cmpgt_epi32(_mm256_loadu_si256(kept), below);
+            const __m256i high = _mm256_cmpgt_epi32(_mm256_loadu_si256(kept + 1), below);
+            found->masks[q] = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(low)) |
+                              (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(high)) << 8;
+        }
+        return group;
     }
     return groups;
 }
 
-static AVX2 int64_t scan_avx2_8(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, int32_t *s) {
+static AVX2 int64_t scan_avx2_8(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, Found *s) {
     return scan_avx2(c, n, b, f, g, k, s, BLOCK);
 }
-static AVX2 int64_t scan_avx2_1(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, int32_t *s) {
+static AVX2 int64_t scan_avx2_1(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, Found *s) {
     return scan_avx2(c, n, b, f, g, k, s, 1);
 }
 
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512vnni")))
 
 INLINE VNNI int64_t scan_vnni(const uint8_t *codes, int quads, const float *bias, int64_t first, int64_t groups,
-                              Block block, int32_t *scores, const int width) {
+                              Block block, Found *found, const int width) {
     __m512i sums[BLOCK];
     for (int64_t group = first; group < groups; group++) {
         const __m512i *x = (const __m512i *)(codes + group * quads * 4 * ROWS);
         const int32_t *y = block.quads;
-        __mmask16 any = 0;
+        uint32_t any = 0;
 #pragma GCC unroll 8
         for (int q = 0; q < width; q++) sums[q] = _mm512_setzero_si512();
         for (int quad = 0; quad < quads; quad++, y += width) {
@@ -142,18 +160,19 @@ INLINE VNNI int64_t scan_vnni(const uint8_t *codes, int quads, const float *bias
         }
 #pragma GCC unroll 8
         for (int q = 0; q < width; q++) {
-            any |= _mm512_cmpge_epi32_mask(sums[q], _mm512_set1_epi32(block.floor[q]));
-            _mm512_storeu_si512(scores + q * ROWS, sums[q]);
+            found->masks[q] = _mm512_cmpge_epi32_mask(sums[q], _mm512_set1_epi32(block.floor[q]));
+            _mm512_storeu_si512(found->scores[q], sums[q]);
+            any |= found->masks[q];
         }
         if (any) return group;
     }
     return groups;
 }
 
-static VNNI int64_t scan_vnni_8(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, int32_t *s) {
+static VNNI int64_t scan_vnni_8(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, Found *s) {
     return scan_vnni(c, n, b, f, g, k, s, BLOCK);
 }
-static VNNI int64_t scan_vnni_1(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, int32_t *s) {
+static VNNI int64_t scan_vnni_1(const uint8_t *c, int n, const float *b, int64_t f, int64_t g, Block k, Found *s) {
     return scan_vnni(c, n, b, f, g, k, s, 1);
 }
 #endif
@@ -185,32 +204,6 @@ typedef struct {
     int32_t floor;
 } Candidates;
 
-#define KEY(score, slot) (((int64_t)(score) << 32) | (uint32_t)(0x7fffffff - (slot)))
-#define SCORE(key) ((int32_t)((key) >> 32))
-#define SLOT(key) (0x7fffffff - (int32_t)(uint32_t)(key))
-
-/* Move the `kept` largest keys to the front (quickselect; keys are all different). */
-static void select_largest(int64_t *keys, int count, int kept) {
-    int low = 0, high = count - 1;
-    while (low < high) {
-        int64_t a = keys[low], b = keys[(low + high) / 2], c = keys[high];
-        int64_t pivot = a > b ? (b > c ? b : (a > c ? c : a)) : (a > c ? a : (b > c ? c : b));
-        int i = low, j = high;
-        while (i <= j) {
-            while (keys[i] > pivot) i++;
-            while (keys[j] < pivot) j--;
-            if (i <= j) {
-                int64_t swap = keys[i];
-                keys[i++] = keys[j];
-                keys[j--] = swap;
-            }
-        }
-        if (kept - 1 <= j) high = j;
-        else if (kept - 1 >= i) low = i;
-        else return;
-    }
-}
-
 static void compact(Candidates *found, int depth) {
     if (found->count < depth) return;
     select_largest(found->keys, found->count, depth);
@@ -219,11 +212,6 @@ static void compact(Candidates *found, int depth) {
     for (int i = 1; i < depth; i++)
         if (SCORE(found->keys[i]) < lowest) lowest = SCORE(found->keys[i]);
     found->floor = lowest;
-}
-
-static int descending(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x < y) - (x > y);
 }
 
 typedef struct {
@@ -245,7 +233,8 @@ static void scan_list(Search *search, int64_t list, const int32_t *asked, int co
     const int quads = search->quads, depth = search->depth;
     const int64_t start = search->starts[list], rows = search->rows[list];
     const int64_t groups = (rows + ROWS - 1) / ROWS;
-    int32_t floors[BLOCK], scores[BLOCK * ROWS];
+    int32_t floors[BLOCK];
+    Found hit;
     float weights[BLOCK] = {0};
     for (int q = 0; q < width; q++) {
         const int32_t *query = (const int32_t *)(search->queries + (int64_t)asked[q < count ? q : 0] * quads * 4);
@@ -258,12 +247,13 @@ static void scan_list(Search *search, int64_t list, const int32_t *asked, int co
     const uint8_t *codes = search->codes + start * quads * 4 * ROWS;
     const float *bias = search->bias ? search->bias + start * ROWS : NULL;
     int64_t group = 0;
-    while ((group = scan(codes, quads, bias, group, groups, block, scores)) < groups) {
+    while ((group = scan(codes, quads, bias, group, groups, block, &hit)) < groups) {
         const int inside = rows - group * ROWS < ROWS ? (int)(rows - group * ROWS) : ROWS;
         for (int q = 0; q < count; q++) {
             Candidates *found = search->found + asked[q];
-            for (int row = 0; row < inside; row++) {
-                const int32_t score = scores[q * ROWS + row];
+            for (uint32_t rest = hit.masks[q] & ((1u << inside) - 1); rest; rest &= rest - 1) {
+                const int row = __builtin_ctz(rest);
+                const int32_t score = hit.scores[q][row];
                 if (score < floors[q]) continue;
                 found->keys[found->count++] = KEY(score, (start + group) * ROWS + row);
                 if (found->count == 2 * depth) {
@@ -276,14 +266,14 @@ static void scan_list(Search *search, int64_t list, const int32_t *asked, int co
     }
 }
 
-/* The `depth` best slots for each query, best first, equal scores by slot; -1 where fewer were scanned.
+/* The `depth` best slots for each query, equal scores by slot; -1 where fewer were scanned. `sorted`: best first.
  *
  * probes: (m, nprobe) lists of each query, nearest first, or NULL for every list. Queries are grouped by list, so that
  * a list is read once for all of them; each query's nearest list comes first and sets its floor for the others.
  * slots, scores: (m, depth). Returns 0, or 1 when memory is short. */
 int scan_lists(const uint8_t *codes, int quads, const float *bias, int64_t lists, const int64_t *starts,
                const int64_t *rows, const int8_t *queries, const float *weights, int m, const int32_t *probes, int nprobe,
-               int depth, int variant, int32_t *slots, int32_t *scores) {
+               int depth, int sorted, int variant, int32_t *slots, int32_t *scores) {
     int64_t *keys = malloc((size_t)m * 2 * depth * sizeof *keys);
     Candidates *found = malloc((size_t)m * sizeof *found);
     int32_t *packed = malloc((size_t)quads * BLOCK * sizeof *packed);
@@ -321,10 +311,10 @@ int scan_lists(const uint8_t *codes, int quads, const float *bias, int64_t lists
         }
         for (int q = 0; q < m; q++) {
             compact(found + q, depth);
-            qsort(found[q].keys, (size_t)found[q].count, sizeof *keys, descending);
+            if (sorted) sort_largest_first(found[q].keys, found[q].count);
             for (int i = 0; i < depth; i++) {
                 const int there = i < found[q].count;
-                slots[(size_t)q * depth + i] = there ? SLOT(found[q].keys[i]) : -1;
+                slots[(size_t)q * depth + i] = there ? NUMBER(found[q].keys[i]) : -1;
                 scores[(size_t)q * depth + i] = there ? SCORE(found[q].keys[i]) : INT32_MIN;
             }
         }

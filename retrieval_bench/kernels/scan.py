@@ -43,10 +43,26 @@ class Lists:
     rows: IntArray
     bias: FloatArray | None = None
 
+    def __post_init__(self) -> None:
+        # The kernel trusts these: what a damaged file says must not reach it.
+        groups, quads = self.codes.shape[:2]
+        ends = self.starts + -(-self.rows // ROWS)
+        fits = (
+            self.codes.dtype == np.uint8
+            and self.codes.shape == (groups, quads, ROWS, 4)
+            and quads % (DIMS // 4) == 0
+            and self.starts.dtype == self.rows.dtype == np.int64
+            and self.starts.shape == self.rows.shape == (len(self.rows),)
+            and bool(((self.starts >= 0) & (self.rows >= 0) & (ends <= groups)).all())
+            and (self.bias is None or (self.bias.dtype == np.float32 and self.bias.shape == (groups * ROWS,)))
+        )
+        if not fits:
+            raise ValueError(f"codes {self.codes.shape}, lists and bias do not fit together")
+
     @property
     def dim(self) -> int:
         """Dimensions, padding included."""
-        return 4 * self.codes.shape[1]
+        return 4 * int(self.codes.shape[1])
 
     @property
     def slots(self) -> int:
@@ -90,6 +106,7 @@ def scan(
     *,
     probes: Int32Array | None = None,
     weights: FloatArray | None = None,
+    ranked: bool = True,
     variant: int | None = None,
 ) -> tuple[Int32Array, Int32Array]:
     """The slots of the ``depth`` largest scores for each query.
@@ -102,10 +119,11 @@ def scan(
         depth: candidates for each query.
         probes: (m, p) int32 lists that each query scans, nearest first, none twice; None: all lists.
         weights: (m,) float32, where the lists have a bias.
+        ranked: best first; else in any order, with the padding last, which saves time where scores are computed anew.
         variant: of the native kernel, for tests; None: the best that there is.
 
     Returns:
-        (m, depth) int32 slots and scores: best first, equal scores by ascending slot; -1 pads.
+        (m, depth) int32 slots and scores: equal scores by ascending slot; -1 pads.
     """
     native = _native.library()
     if native is None:
@@ -115,7 +133,7 @@ def scan(
     failed = native.scan_lists(
         pointer(lists.codes), lists.codes.shape[1], pointer(lists.bias), ctypes.c_int64(len(lists.rows)),
         pointer(lists.starts), pointer(lists.rows), pointer(queries), pointer(weights), m,
-        pointer(probes), 0 if probes is None else probes.shape[1], depth,
+        pointer(probes), 0 if probes is None else probes.shape[1], depth, int(ranked),
         _native.best_variant() if variant is None else variant, pointer(slots), pointer(scores),
     )  # fmt: skip
     if failed:

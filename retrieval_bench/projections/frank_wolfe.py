@@ -9,8 +9,8 @@ from retrieval_bench.projections._projection import Float64Array, Projection, ch
 from retrieval_bench.projections.eigenvector_search import fit_eigenvector_search
 from retrieval_bench.types import FloatArray, Metric
 
-_STEPS = 100
-_STEP_EXPONENT = 0.7  # step t moves by (t + 1)^-0.7
+_STEPS = 500
+_STEP_EXPONENT = 0.999  # step t moves by t^-0.999: the first leaves the start for good
 _TOLERANCE = 1e-3  # relative change of the loss at which to stop
 
 
@@ -34,13 +34,13 @@ def fit_frank_wolfe(
     best = error = loss(of_queries, of_rows, a, b)
     kept = a, b
     for step in range(1, _STEPS + 1):
-        share = (step + 1) ** -_STEP_EXPONENT
+        share = step**-_STEP_EXPONENT
         a = (1 - share) * a + share * _extreme(of_queries @ (a @ b.T - np.eye(len(mean))) @ of_rows @ b)
         b = (1 - share) * b + share * _extreme(of_rows @ (b @ a.T - np.eye(len(mean))) @ of_queries @ a)
         before, error = error, loss(of_queries, of_rows, a, b)
         if error < best:
             best, kept = error, (a, b)
-        if abs(before - error) <= _TOLERANCE * before:
+        if step > 2 and abs(before - error) <= _TOLERANCE * before:
             break
     return Projection(query=kept[0].astype(np.float32), database=kept[1].astype(np.float32), mean=mean)
 
