@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any, ClassVar, Self
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from retrieval_bench.checks import check_k
 from retrieval_bench.errors import ArtifactError, DataError, UsageError
@@ -20,64 +18,15 @@ from retrieval_bench.files import atomic_file
 from retrieval_bench.hits import make_hits
 from retrieval_bench.indexes import _reduced_fit as make
 from retrieval_bench.indexes._reduced_plan import Layout
+from retrieval_bench.indexes._reduced_store import PROFILE, Stored
 from retrieval_bench.kernels.rerank import rerank
-from retrieval_bench.kernels.scan import LARGEST_QUERY, ROWS, CodeArray, Int8Array, Int32Array, Lists, packed
+from retrieval_bench.kernels.scan import LARGEST_QUERY, ROWS, Int8Array, Int32Array, Lists, packed
 from retrieval_bench.projections import Projection
 from retrieval_bench.projections.drift import Drift, QueryProfile, check_drift, profile_queries
 from retrieval_bench.types import FloatArray, Hits, IntArray, MemoryReport, Metric, Params, Queries
 
 _LARGEST_BIAS = 1 << 30  # of a score, so that it stays within 32 bits
 _FEWEST_EACH = 16  # queries worth a thread: two blocks of the kernel
-_PARTS = {
-    "matrix": "projection", "mean": "projection", "starts": "lists", "rows": "lists", "grid": "coded",
-    "centroid_bias": "centroids",
-}  # fmt: skip
-_PROFILE = "profile_"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """The arrays of an index; those that it does not need are None.
-
-    Attributes:
-        matrix: (D, d) float32 that reduces queries.
-        mean: (D,) float32, removed from documents before they were reduced.
-        codes, starts, rows, bias: of the reduced documents (see ``kernels.scan.Lists``).
-        coded: (slots, D) uint8 to re-rank with, without their mean; before the originals where there are both.
-        grid: (slots, 2) float32 scale and offset of each of ``coded``.
-        originals: (slots, D) float32 or float16 to re-rank with.
-        ids: (slots,) int32 row that stands in each slot; None: slot and row are the same.
-        centroids, centroid_bias: codes and bias of the lists' centres, as those of documents.
-        profile_*: statistics of the training queries, for ``drift``; no answer needs them.
-    """
-
-    matrix: FloatArray
-    mean: FloatArray
-    codes: CodeArray
-    starts: IntArray
-    rows: IntArray
-    bias: FloatArray | None = None
-    coded: CodeArray | None = None
-    grid: FloatArray | None = None
-    originals: npt.NDArray[np.generic] | None = None
-    ids: Int32Array | None = None
-    centroids: CodeArray | None = None
-    centroid_bias: FloatArray | None = None
-    profile_center: FloatArray | None = None
-    profile_whitener: FloatArray | None = None
-    profile_distances: FloatArray | None = None
-    profile_kept: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        slots, d = 16 * len(self.codes), len(self.mean)
-        shapes = {"matrix": (d, self.matrix.shape[-1]), "coded": (slots, d), "grid": (slots, 2), "ids": (slots,)}
-        for name, array in self.arrays().items():
-            if array.shape != ((slots, d) if name == "originals" else shapes.get(name, array.shape)):
-                raise ValueError(f"{name} has the shape {array.shape}, which does not fit the other arrays")
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Those that are there, by name."""
-        return {f.name: a for f in fields(self) if (a := getattr(self, f.name)) is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +111,7 @@ class ReducedIndex:
         profile: dict[str, Any] = {}
         if learn is not None and len(learn) >= make.FEWEST_TRAINING:
             made = profile_queries(projection, learn, seed=seed)
-            profile = {_PROFILE + f.name: getattr(made, f.name) for f in fields(made)}
+            profile = {PROFILE + f.name: getattr(made, f.name) for f in fields(made)}
         self._take(
             Stored(
                 matrix=projection.query,
@@ -275,7 +224,7 @@ class ReducedIndex:
             DataError: the index was built with fewer than 40 training queries, or fewer than 20 are shown.
         """
         stored = self._stored.arrays()
-        parts = {name.removeprefix(_PROFILE): array for name, array in stored.items() if name.startswith(_PROFILE)}
+        parts = {name.removeprefix(PROFILE): array for name, array in stored.items() if name.startswith(PROFILE)}
         if not parts:
             raise DataError(
                 f"{self.name}: was built with fewer than {make.FEWEST_TRAINING} training queries: "
@@ -285,17 +234,11 @@ class ReducedIndex:
 
     def memory(self) -> MemoryReport:
         """See protocols.Index."""
-        parts: Counter[str] = Counter()
-        for name, array in self._stored.arrays().items():
-            if not name.startswith(_PROFILE):  # no answer needs it
-                parts[_PARTS.get(name, name)] += array.nbytes
-        return MemoryReport(parts=dict(parts))
+        return MemoryReport(parts=self._stored.bytes_by_part())
 
     def save(self, folder: Path) -> None:
         """Write one ``.npy`` file for each array, and ``index.json``."""
-        for name, array in self._stored.arrays().items():
-            with atomic_file(folder / f"{name}.npy") as path:
-                np.save(path, array)
+        self._stored.save(folder)
         facts = {"params": self.params.model_dump(), "metric": self._metric, "n": self._n, "step": float(self._step)}
         with atomic_file(folder / "index.json") as path:
             path.write_text(json.dumps(facts), encoding="utf-8")
@@ -312,8 +255,7 @@ class ReducedIndex:
             facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
             loaded.params = cls.BuildParams.model_validate(facts["params"])
             loaded._metric, loaded._n, loaded._unit = facts["metric"], facts["n"], np.float32(facts["step"])
-            paths = {f.name: folder / f"{f.name}.npy" for f in fields(Stored)}
-            loaded._take(Stored(**{n: np.load(p, allow_pickle=False) for n, p in paths.items() if p.exists()}))
+            loaded._take(Stored.load(folder))
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
         return loaded

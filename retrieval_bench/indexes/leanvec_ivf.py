@@ -11,8 +11,9 @@ from pydantic import Field
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes import _reduced_fit as make
 from retrieval_bench.indexes._faiss import check_enough, filled, training_rows
-from retrieval_bench.indexes._reduced import Asked, ReducedIndex, Stored
+from retrieval_bench.indexes._reduced import Asked, ReducedIndex
 from retrieval_bench.indexes._reduced_plan import ReducedBuild, ReducedSearch, choose
+from retrieval_bench.indexes._reduced_store import Stored
 from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists
 from retrieval_bench.kernels.scan import ROWS, Int32Array, Lists, scan, slots_of, tiles
 from retrieval_bench.registry import indexes
