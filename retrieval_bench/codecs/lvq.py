@@ -17,7 +17,7 @@ from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.types import FloatArray
 
 CodeArray = npt.NDArray[np.uint8]
-_BLOCK_ROWS = 1 << 13
+_BLOCK_ROWS = 1 << 10  # within the second-level cache
 GRID_BYTES = 8  # scale and offset of a vector
 
 

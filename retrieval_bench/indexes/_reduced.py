@@ -22,7 +22,7 @@ from retrieval_bench.indexes._reduced_store import PROFILE, Stored
 from retrieval_bench.kernels.rerank import rerank
 from retrieval_bench.kernels.scan import LARGEST_QUERY, ROWS, Int8Array, Int32Array, Lists, packed
 from retrieval_bench.projections import Projection
-from retrieval_bench.projections.drift import Drift, QueryProfile, check_drift, profile_queries
+from retrieval_bench.projections.drift import FEWEST_TRAINING, Drift, QueryProfile, check_drift, profile_queries
 from retrieval_bench.types import FloatArray, Hits, IntArray, MemoryReport, Metric, Params, Queries
 
 _LARGEST_BIAS = 1 << 30  # of a score, so that it stays within 32 bits
@@ -109,8 +109,8 @@ class ReducedIndex:
                 centroid_bias = np.zeros(len(seats), np.float32)
                 centroid_bias[: len(centres)] = -make.half_squares(centres, np.zeros_like(centres[0])) / self._step
         profile: dict[str, Any] = {}
-        if learn is not None and len(learn) >= make.FEWEST_TRAINING:
-            made = profile_queries(projection, learn, seed=seed)
+        if learn is not None and len(learn) >= FEWEST_TRAINING:
+            made = profile_queries(vectors, learn, seed=seed)
             profile = {PROFILE + f.name: getattr(made, f.name) for f in fields(made)}
         self._take(
             Stored(
@@ -227,10 +227,10 @@ class ReducedIndex:
         parts = {name.removeprefix(PROFILE): array for name, array in stored.items() if name.startswith(PROFILE)}
         if not parts:
             raise DataError(
-                f"{self.name}: was built with fewer than {make.FEWEST_TRAINING} training queries: "
+                f"{self.name}: was built with fewer than {FEWEST_TRAINING} training queries: "
                 "there is nothing to compare with"
             )
-        return check_drift(QueryProfile(**parts), self._projection, queries.require_vectors(), level=level)
+        return check_drift(QueryProfile(**parts), queries.require_vectors(), level=level)
 
     def memory(self) -> MemoryReport:
         """See protocols.Index."""

@@ -19,13 +19,13 @@ from retrieval_bench.projections import (
     fit_query_aware,
     fit_random_rotation,
 )
-from retrieval_bench.projections.drift import check_drift, profile_queries
+from retrieval_bench.projections.drift import FEWEST_TRAINING, check_drift, profile_queries
 from retrieval_bench.types import FloatArray, Metric
 
-FEWEST_TRAINING = 40  # queries from which their distribution can be told
 MIDDLE, REACH = 64, 63  # codes are 1 to 127: 64 stands for 0
 _CLIPPED = 1e-4  # share of reduced values beyond the grid: rare outliers would make it coarser for all others
-_COMPARED = 2_000  # documents set beside the training queries
+_COMPARED, _OTHERS = 2_000, 8_192  # documents set beside the training queries, and those that give the directions
+_BLOCK_ROWS = 1 << 14
 _LEARNING = {
     "query_aware": fit_query_aware,
     "eigenvector_search": fit_eigenvector_search,
@@ -42,7 +42,7 @@ def fit(
         DataError: a reduction that learns from queries was asked for, and there are none.
     """
     if name == "auto":
-        name = "query_aware" if queries is not None and differ(vectors, queries, dim, seed) else "pca"
+        name = "query_aware" if queries is not None and differ(vectors, queries, seed) else "pca"
     if name == "pca":
         made = fit_pca(vectors, dim, seed=seed)
     elif name == "random_rotation":
@@ -54,16 +54,18 @@ def fit(
     return made.rotated(seed), name
 
 
-def differ(vectors: FloatArray, queries: FloatArray, dim: int, seed: int) -> bool:
+def differ(vectors: FloatArray, queries: FloatArray, seed: int) -> bool:
     """Whether training queries are distributed otherwise than the documents, as a drift test tells.
 
     Of fewer than 40 queries nothing can be told; they count as alike.
     """
-    if min(len(vectors), len(queries)) < FEWEST_TRAINING:
+    if min(len(vectors) // 2, len(queries)) < FEWEST_TRAINING:
         return False
-    rows = np.random.default_rng(seed).choice(len(vectors), min(_COMPARED, len(vectors)), replace=False)
-    projection = fit_pca(vectors, dim, seed=seed, center=False)
-    return check_drift(profile_queries(projection, vectors[np.sort(rows)], seed=seed), projection, queries).drifted
+    # Documents that gave the directions lie in them better than others: those compared are held out.
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    compared, others = np.split(order, [min(_COMPARED, len(vectors) // 2)])
+    rest = vectors[np.sort(others[:_OTHERS])]
+    return check_drift(profile_queries(rest, vectors[compared], seed=seed), queries).drifted
 
 
 def step_of(reduced: FloatArray) -> np.float32:
@@ -90,8 +92,8 @@ def encode(reduced: FloatArray, step: np.float32, row_of_slot: Int32Array) -> Co
 
 def half_squares(vectors: FloatArray, mean: FloatArray) -> FloatArray:
     """(n,) half of the squared lengths of centred vectors."""
-    centred = vectors - mean
-    return np.einsum("nd,nd->n", centred, centred) / np.float32(2)
+    blocks = (vectors[start : start + _BLOCK_ROWS] - mean for start in range(0, len(vectors), _BLOCK_ROWS))
+    return np.concatenate([np.einsum("nd,nd->n", block, block) for block in blocks]) / np.float32(2)
 
 
 def kept(
@@ -109,7 +111,7 @@ def kept(
         parts["coded"] = np.zeros((len(row_of_slot), vectors.shape[1]), np.uint8)
         parts["grid"] = np.zeros((len(row_of_slot), 2), np.float32)
         parts["coded"][used], parts["grid"][used] = encoded.codes[rows], encoded.grid[rows]
-    if secondary == "fp16" and float(np.abs(vectors).max()) > np.finfo(np.float16).max:
+    if secondary == "fp16" and np.abs(vectors).max() > float(np.finfo(np.float16).max):
         raise DataError("values beyond 65504 do not fit into fp16; use secondary = 'float32' or 'lvq8'")
     if secondary in ("fp16", "float32", "lvq8+float32"):
         dtype = np.float16 if secondary == "fp16" else np.float32

@@ -49,6 +49,7 @@ class Stored:
     ids: Int32Array | None = None
     centroids: CodeArray | None = None
     centroid_bias: FloatArray | None = None
+    profile_basis: FloatArray | None = None
     profile_center: FloatArray | None = None
     profile_whitener: FloatArray | None = None
     profile_distances: FloatArray | None = None

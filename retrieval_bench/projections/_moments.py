@@ -7,13 +7,13 @@ import numpy as np
 from retrieval_bench.projections._projection import Float64Array
 from retrieval_bench.types import FloatArray
 
-_BLOCK_ROWS = 1 << 14
-_MOST_ROWS = 1 << 17  # moments of 384 dimensions do not change visibly with more
+_BLOCK_ROWS = 1 << 12
+_MOST_ROWS = 1 << 15  # moments of some hundred dimensions do not change visibly with more
 _LEAST_SHRINKAGE = 1e-5  # keeps a square root invertible where all queries lie in fewer dimensions
 
 
 def sampled(vectors: FloatArray, seed: int) -> FloatArray:
-    """The rows, or ``2^17`` of them drawn with the seed, in order."""
+    """The rows, or ``2^15`` of them drawn with the seed, in order."""
     if len(vectors) <= _MOST_ROWS:
         return vectors
     return vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), _MOST_ROWS, replace=False))]
@@ -31,10 +31,10 @@ def second_moment(vectors: FloatArray, mean: FloatArray | None = None) -> Float6
     d = vectors.shape[1]
     total = np.zeros((d, d))
     for start in range(0, len(vectors), _BLOCK_ROWS):
-        block = vectors[start : start + _BLOCK_ROWS].astype(np.float64)
+        block = vectors[start : start + _BLOCK_ROWS]
         if mean is not None:
-            block -= mean
-        total += block.T @ block
+            block = block - mean
+        total += block.T @ block  # float32 within a block, where it is exact enough, and twice as fast
     return total / len(vectors)
 
 

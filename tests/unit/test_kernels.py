@@ -1,0 +1,199 @@
+"""The native kernels and their numpy forms give the same candidates, whatever the variant, shape and ties."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval_bench.kernels import _native
+from retrieval_bench.kernels.rerank import rerank, rerank_numpy
+from retrieval_bench.kernels.scan import (
+    LARGEST_CODE,
+    LARGEST_QUERY,
+    ROWS,
+    Lists,
+    packed,
+    scan,
+    scan_numpy,
+    slots_of,
+    tiles,
+    unpacked,
+)
+from retrieval_bench.types import Metric
+
+
+def _need_compiler() -> None:
+    if _native.library() is None:  # asked for within a test, whose home folder is a temporary one
+        pytest.skip(f"no native kernel: {_native.description()}")
+
+
+def _lists(sizes: list[int], dim: int, generator: np.random.Generator, *, top: int, bias: bool) -> Lists:
+    rows = np.array(sizes, np.int64)
+    starts, slots = slots_of(rows)
+    codes = np.zeros((slots, dim), np.uint8)
+    for start, size in zip(starts * ROWS, sizes, strict=True):
+        codes[start : start + size] = generator.integers(0, top + 1, (size, dim))
+    shifts = (generator.standard_normal(slots) * 500).astype(np.float32) if bias else None
+    return Lists(codes=packed(codes), starts=starts, rows=rows, bias=shifts)
+
+
+def _variants() -> list[int]:
+    return list(range(_native.best_variant() + 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 70), min_size=1, max_size=6),
+    quads=st.integers(1, 3),
+    queries=st.integers(1, 19),
+    depth=st.integers(1, 40),
+    top=st.sampled_from([1, LARGEST_CODE]),
+    bias=st.booleans(),
+    probed=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_all_variants_find_the_same_candidates(
+    sizes: list[int], quads: int, queries: int, depth: int, top: int, bias: bool, probed: bool, seed: int
+) -> None:
+    _need_compiler()
+    generator = np.random.default_rng(seed)
+    lists = _lists(sizes, 16 * quads, generator, top=top, bias=bias)
+    asked = generator.integers(-LARGEST_QUERY, LARGEST_QUERY + 1, (queries, 16 * quads)).astype(np.int8)
+    settings_: dict[str, Any] = {}
+    if bias:
+        settings_["weights"] = generator.random(queries).astype(np.float32)
+    if probed:
+        count = int(generator.integers(1, len(sizes) + 1))
+        settings_["probes"] = np.array([generator.permutation(len(sizes))[:count] for _ in range(queries)], np.int32)
+    slots, scores = scan_numpy(lists, asked, depth, **settings_)
+    for variant in _variants():
+        found, values = scan(lists, asked, depth, variant=variant, **settings_)
+        np.testing.assert_array_equal(found, slots)
+        np.testing.assert_array_equal(values, scores)
+        loose, _ = scan(lists, asked, depth, variant=variant, ranked=False, **settings_)
+        np.testing.assert_array_equal(np.sort(loose, axis=1), np.sort(slots, axis=1))
+
+
+def test_the_largest_products_do_not_overflow() -> None:
+    _need_compiler()
+    for sign in (1, -1):
+        codes = np.full((ROWS, 512), LARGEST_CODE, np.uint8)
+        starts, rows = tiles(ROWS)
+        lists = Lists(codes=packed(codes), starts=starts, rows=rows)
+        asked = np.full((9, 512), sign * LARGEST_QUERY, np.int8)
+        for variant in _variants():
+            _, scores = scan(lists, asked, 4, variant=variant)
+            assert (scores == sign * LARGEST_CODE * LARGEST_QUERY * 512).all()
+
+
+def test_candidates_are_those_of_a_full_sort() -> None:
+    generator = np.random.default_rng(0)
+    n, depth = 5000, 30
+    codes = np.zeros((-(-n // ROWS) * ROWS, 32), np.uint8)
+    codes[:n] = np.sort(generator.integers(0, 128, (n, 32)), axis=0)  # ascending: the worst order for a threshold
+    starts, rows = tiles(n)
+    asked = generator.integers(-31, 32, (12, 32)).astype(np.int8)
+    slots, scores = scan(Lists(codes=packed(codes), starts=starts, rows=rows), asked, depth)
+    products = asked.astype(np.int64) @ codes[:n].T.astype(np.int64)
+    order = np.argsort(-products, axis=1, kind="stable")[:, :depth]
+    np.testing.assert_array_equal(slots, order)
+    np.testing.assert_array_equal(scores, np.take_along_axis(products, order, axis=1))
+
+
+def test_packing_is_undone_by_unpacking() -> None:
+    codes = np.random.default_rng(0).integers(0, 128, (64, 48)).astype(np.uint8)
+    np.testing.assert_array_equal(unpacked(packed(codes)), codes)
+
+
+@pytest.mark.parametrize("damage", ["starts", "rows", "bias", "codes"])
+def test_lists_that_do_not_fit_never_reach_the_kernel(damage: str) -> None:
+    generator = np.random.default_rng(0)
+    parts: dict[str, Any] = {"bias": None, **vars(_lists([20, 5], 16, generator, top=9, bias=False))}
+    parts["bias"] = np.zeros(48, np.float32)
+    Lists(**parts)
+    parts["starts"] = parts["starts"] + 2 if damage == "starts" else parts["starts"]
+    parts["rows"] = parts["rows"] + 30 if damage == "rows" else parts["rows"]
+    parts["bias"] = parts["bias"][:-1] if damage == "bias" else parts["bias"]
+    parts["codes"] = parts["codes"][:, :3] if damage == "codes" else parts["codes"]
+    with pytest.raises(ValueError, match="do not fit together"):
+        Lists(**parts)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from([np.float32, np.float16, np.uint8]),
+    metric=st.sampled_from(["ip", "l2"]),
+    d=st.integers(1, 50),
+    depth=st.integers(1, 60),
+    seed=st.integers(0, 1000),
+)
+def test_native_and_numpy_rerank_alike(kind: Any, metric: Metric, d: int, depth: int, seed: int) -> None:
+    _need_compiler()
+    generator = np.random.default_rng(seed)
+    n, m = 64, 7
+    vectors: Any = generator.integers(0, 256, (n, d)) if kind is np.uint8 else generator.standard_normal((n, d))
+    vectors = vectors.astype(kind)
+    vectors[10:20] = vectors[0]  # ties, which the lower row wins
+    grid = generator.random((n, 2)).astype(np.float32) if kind is np.uint8 else None
+    if grid is not None:
+        grid[10:20] = grid[0]
+    asked = generator.standard_normal((m, d)).astype(np.float32)
+    slots = np.full((m, depth), -1, np.int32)
+    for row in slots:
+        count = generator.integers(0, min(depth, n) + 1)
+        row[:count] = generator.permutation(n)[:count]
+    ids = generator.permutation(n).astype(np.int32)
+    k = int(generator.integers(1, depth + 1))
+    rows, scores = rerank(vectors, asked, slots, k, metric=metric, ids=ids, grid=grid)
+    expected, values = rerank_numpy(vectors, asked, slots, k, metric=metric, ids=ids, grid=grid)
+    np.testing.assert_allclose(scores, values, rtol=1e-4, atol=1e-3)
+    place = np.argsort(ids)
+    for query in range(m):
+        found = rows[query][rows[query] >= 0]
+        assert len(found) == (expected[query] >= 0).sum()
+        assert set(place[found]) <= set(slots[query])
+        assert len(set(found)) == len(found)
+
+
+def test_half_precision_is_read_as_numpy_reads_it() -> None:
+    values = np.array([[0.0, -0.0, 1.5, -2.25, 65504, 6e-8, 6.1e-5, -1e-7]], np.float16)
+    slots = np.zeros((8, 1), np.int32)
+    _, scores = rerank(values, np.eye(8, dtype=np.float32), slots, 1, metric="ip")
+    np.testing.assert_array_equal(scores[:, 0], values[0].astype(np.float32))
+
+
+def test_numpy_does_it_where_the_kernel_is_turned_off_or_no_compiler_is_found(tmp_path: Path) -> None:
+    said = "from retrieval_bench.kernels import description; print(description())"
+    environment = {"RETRIEVAL_BENCH_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def run(**more: str) -> str:
+        command = [sys.executable, "-c", said]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=environment | more).stdout
+
+    assert "RETRIEVAL_BENCH_NATIVE=0" in run(RETRIEVAL_BENCH_NATIVE="0", PATH="/usr/bin:/bin")
+    assert "a C compiler" in run(PATH=str(tmp_path))
+
+
+def test_a_compiler_that_fails_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _need_compiler()
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("RETRIEVAL_BENCH_HOME", str(tmp_path))
+    assert _native._opened(str(broken)) is None
+    program = _native.compiler()
+    assert program is not None
+    path = _native._path(program)
+    path.parent.mkdir()
+    path.write_bytes(b"not a library")
+    assert _native._opened(program) is None
+    path.unlink()
+    assert _native._opened(program) is not None
+    assert list(path.parent.iterdir()) == [path]
