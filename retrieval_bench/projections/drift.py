@@ -56,7 +56,7 @@ class Drift:
         p_value: chance of differences as large as these between queries of one distribution.
         drifted: p_value is below the level that was asked for.
         distance_ratio: median Mahalanobis distance over that of the training queries; 1 without drift.
-        kept_ratio: the same of the share of energy in the documents' leading directions; below 1 a reduction keeps less.
+        kept_ratio: the same of the share of energy in the documents' leading directions; below 1 less is kept.
     """
 
     p_value: float
