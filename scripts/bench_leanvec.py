@@ -136,7 +136,7 @@ def compare(
         for system, setting in fastest.items():
             ratios = np.array(times[system]) / np.array(times[ours])
             low, high = median_interval(ratios)
-            latency = singles(setting.run, [queries.take(slice(i, i + 1)) for i in range(200)], Effort(seconds=2.0))
+            latency = singles(setting.run, [queries.take(slice(i, i + 1)) for i in range(200)], Effort(seconds=1.0))
             rows.append(
                 {
                     "level": level, "ours": ours, "system": system, "recall": setting.recall,
