@@ -93,12 +93,12 @@ def encode(reduced: FloatArray, step: np.float32, row_of_slot: Int32Array) -> Co
 def half_squares(vectors: FloatArray, mean: FloatArray) -> FloatArray:
     """(n,) half of the squared lengths of centred vectors."""
     blocks = (vectors[start : start + _BLOCK_ROWS] - mean for start in range(0, len(vectors), _BLOCK_ROWS))
-    return np.concatenate([np.einsum("nd,nd->n", block, block) for block in blocks]) / np.float32(2)
+    return np.concatenate([np.einsum("nd,nd->n", block, block) / np.float32(2) for block in blocks], dtype=np.float32)
 
 
 def kept(
     vectors: FloatArray, mean: FloatArray, secondary: Secondary, row_of_slot: Int32Array
-) -> dict[str, npt.NDArray[np.generic]]:
+) -> dict[str, npt.NDArray[Any]]:
     """What candidates are re-ranked with, in their slots: ``coded`` with its ``grid``, ``originals``, both or none.
 
     Raises:

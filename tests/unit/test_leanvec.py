@@ -259,6 +259,16 @@ def test_damaged_files_are_refused(name: str, tmp_path: Path) -> None:
                 indexes.get(name).load(folder)
 
 
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("secondary", SECONDARIES)
+def test_every_form_answers_the_same_after_loading(secondary: str, metric: Metric, tmp_path: Path) -> None:
+    index, queries = _build("leanvec_ivf", secondary=secondary, metric=metric), _vectors(20, seed=1)
+    index.save(tmp_path)
+    before, after = (_search(i, queries) for i in (index, indexes.get("leanvec_ivf").load(tmp_path)))
+    np.testing.assert_array_equal(before.rows, after.rows)
+    np.testing.assert_array_equal(before.scores, after.scores)
+
+
 def test_arrays_of_another_index_are_refused(tmp_path: Path) -> None:
     _build("leanvec_ivf").save(tmp_path)
     np.save(tmp_path / "originals.npy", np.zeros((10, D), np.float32))
