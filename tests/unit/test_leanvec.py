@@ -33,7 +33,7 @@ def _vectors(n: int = N, d: int = D, seed: int = 0) -> FloatArray:
     turn = np.linalg.qr(np.random.default_rng(d).standard_normal((d, d)))[0][: d // 3]
     centres = np.random.default_rng(1).standard_normal((20, d // 3))
     inner = centres[np.arange(n) % 20] + 0.5 * generator.standard_normal((n, d // 3))
-    return (inner @ turn + 0.1 * generator.standard_normal((n, d)) + 0.2).astype(np.float32)
+    return np.asarray(inner @ turn + 0.1 * generator.standard_normal((n, d)) + 0.2, np.float32)
 
 
 def _asked(vectors: FloatArray) -> Queries:
@@ -135,7 +135,8 @@ def test_drift_is_told_by_the_index_also_after_loading(tmp_path: Path) -> None:
     train, same = _vectors(600, seed=2), _vectors(300, seed=3)
     index = _build("leanvec_ivf", queries=train)
     index.save(tmp_path)
-    for told in (index, indexes.get("leanvec_ivf").load(tmp_path)):
+    loaded: Any = indexes.get("leanvec_ivf").load(tmp_path)
+    for told in (index, loaded):
         assert not told.drift(_asked(same)).drifted
         assert told.drift(_asked(same + 0.5)).drifted
     with pytest.raises(DataError, match="fewer than 40 training queries"):

@@ -12,7 +12,7 @@ from retrieval_bench.datasets.sentences import Options, cut
 from retrieval_bench.errors import CardError, UnknownNameError
 from retrieval_bench.files import home
 
-OPTIONS = Options(collections=["any"])
+OPTIONS = Options.model_validate({"collections": ["any"]})
 
 
 def _collection(folder: Path) -> Path:
