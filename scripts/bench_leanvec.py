@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,8 @@ def settings(system: str, data: Dataset, exact: Hits, facts: dict[str, Any]) -> 
         index = backend()
         params = backend.BuildParams.model_validate(build)
         _, seconds = timed(
-            lambda index=index, params=params: index.build(
-                data.corpus, params, Budget(threads=1), metric="ip", queries=data.queries["train"], seed=0
+            partial(
+                index.build, data.corpus, params, Budget(threads=1), metric="ip", queries=data.queries["train"], seed=0
             )
         )
         facts.setdefault(system, []).append(
@@ -110,7 +111,7 @@ def settings(system: str, data: Dataset, exact: Hits, facts: dict[str, Any]) -> 
         for values in product(*plan.search.values()):
             search = backend.SearchParams.model_validate(dict(zip(plan.search, values, strict=True)))
             hits = index.search(queries, K, search)
-            _, seconds = timed(lambda index=index, search=search: index.search(queries, K, search))
+            _, seconds = timed(partial(index.search, queries, K, search))
             found.append(Setting(system, index, search, float(recall(hits, exact).mean()), seconds))
         print(f"  {system} {build}: built in {facts[system][-1]['build_seconds']:.2f} s", flush=True)
     return found
@@ -132,11 +133,11 @@ def compare(
         times: dict[str, list[float]] = {system: [] for system in fastest}
         for _ in range(rounds):
             for system, setting in fastest.items():
-                times[system].append(timed(lambda setting=setting: setting.run(queries))[1])
+                times[system].append(timed(partial(setting.run, queries))[1])
         for system, setting in fastest.items():
             ratios = np.array(times[system]) / np.array(times[ours])
             low, high = median_interval(ratios)
-            latency = singles(setting.run, [queries.take(slice(i, i + 1)) for i in range(200)], Effort(seconds=2.0))
+            latency = singles(setting.run, [queries.take(slice(i, i + 1)) for i in range(200)], Effort(seconds=1.0))
             rows.append(
                 {
                     "level": level, "ours": ours, "system": system, "recall": setting.recall,
@@ -221,7 +222,8 @@ def main() -> None:
             loaded = load_dataset(name)
             made = loaded if loaded.corpus.vectors is not None else encoded(loaded, load_encoder(), progress=True)
             data = opened(store(made), texts=False)
-            exact, facts = data.neighbors["test"], {}
+            exact = data.neighbors["test"]
+            facts: dict[str, Any] = {}
             print(f"{name}: {len(data.corpus)} vectors", flush=True)
             found: dict[str, list[Setting]] = {}
             for system in given.systems:

@@ -7,10 +7,11 @@ from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from retrieval_bench.checks import check_k
 from retrieval_bench.errors import ArtifactError, DataError, UsageError
@@ -202,7 +203,8 @@ class ReducedIndex:
                 raise UsageError(f"exact = {exact} candidates cannot give k = {k} hits; use exact >= k")
             better, _ = rerank(stored.coded, asking, slots, exact, metric=self._metric, grid=stored.grid)
             slots = better.astype(np.int32)
-        rows, scores = rerank(stored.originals, vectors, slots, k, metric=self._metric, ids=stored.ids)
+        originals = cast("npt.NDArray[np.generic]", stored.originals)  # there, as there would be no re-ranking else
+        rows, scores = rerank(originals, vectors, slots, k, metric=self._metric, ids=stored.ids)
         return make_hits(rows, scores)
 
     def _decoded(self, vectors: FloatArray, asked: Asked, slots: Int32Array, scores: Int32Array) -> Hits:
@@ -254,7 +256,7 @@ class ReducedIndex:
         try:
             facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
             loaded.params = cls.BuildParams.model_validate(facts["params"])
-            loaded._metric, loaded._n, loaded._unit = facts["metric"], facts["n"], np.float32(facts["step"])
+            loaded._metric, loaded._n, loaded._step = facts["metric"], facts["n"], np.float32(facts["step"])
             loaded._take(Stored.load(folder))
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error

@@ -24,7 +24,7 @@ from retrieval_bench.types import FloatArray, Metric
 
 MIDDLE, REACH = 64, 63  # codes are 1 to 127: 64 stands for 0
 _CLIPPED = 1e-4  # share of reduced values beyond the grid: rare outliers would make it coarser for all others
-_COMPARED, _OTHERS = 2_000, 8_192  # documents set beside the training queries, and those that give the directions
+_COMPARED, _OTHERS = 2_000, 4_096  # documents set beside the training queries, and those that give the directions
 _BLOCK_ROWS = 1 << 14
 _LEARNING = {
     "query_aware": fit_query_aware,
@@ -74,7 +74,7 @@ def step_of(reduced: FloatArray) -> np.float32:
     Raises:
         DataError: all reduced documents are zero.
     """
-    sample = reduced[:: max(1, len(reduced) >> 15)]
+    sample = reduced[:: max(1, len(reduced) >> 12)]
     reach = float(np.quantile(np.abs(sample), 1 - _CLIPPED)) or float(np.abs(reduced).max())
     if reach == 0:
         raise DataError("all vectors are the same: nothing tells one from another; use the flat index")
@@ -93,12 +93,12 @@ def encode(reduced: FloatArray, step: np.float32, row_of_slot: Int32Array) -> Co
 def half_squares(vectors: FloatArray, mean: FloatArray) -> FloatArray:
     """(n,) half of the squared lengths of centred vectors."""
     blocks = (vectors[start : start + _BLOCK_ROWS] - mean for start in range(0, len(vectors), _BLOCK_ROWS))
-    return np.concatenate([np.einsum("nd,nd->n", block, block) for block in blocks]) / np.float32(2)
+    return np.concatenate([np.einsum("nd,nd->n", block, block) / np.float32(2) for block in blocks], dtype=np.float32)
 
 
 def kept(
     vectors: FloatArray, mean: FloatArray, secondary: Secondary, row_of_slot: Int32Array
-) -> dict[str, npt.NDArray[np.generic]]:
+) -> dict[str, npt.NDArray[Any]]:
     """What candidates are re-ranked with, in their slots: ``coded`` with its ``grid``, ``originals``, both or none.
 
     Raises:

@@ -8,12 +8,12 @@ from retrieval_bench.projections._projection import Float64Array
 from retrieval_bench.types import FloatArray
 
 _BLOCK_ROWS = 1 << 12
-_MOST_ROWS = 1 << 15  # moments of some hundred dimensions do not change visibly with more
+_MOST_ROWS = 1 << 14  # moments of some hundred dimensions do not change visibly with more
 _LEAST_SHRINKAGE = 1e-5  # keeps a square root invertible where all queries lie in fewer dimensions
 
 
 def sampled(vectors: FloatArray, seed: int) -> FloatArray:
-    """The rows, or ``2^15`` of them drawn with the seed, in order."""
+    """The rows, or ``2^14`` of them drawn with the seed, in order."""
     if len(vectors) <= _MOST_ROWS:
         return vectors
     return vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), _MOST_ROWS, replace=False))]

@@ -18,7 +18,7 @@ from retrieval_bench.types import FloatArray
 
 FEWEST_TRAINING = 40  # queries from which their distribution can be told
 _FEWEST_SEEN = 20
-_SAMPLE = 8_192  # documents that give the directions
+_SAMPLE = 4_096  # documents that give the directions
 _DIRECTIONS = 32
 
 

@@ -17,7 +17,7 @@ def fit_pca(vectors: FloatArray, dim: int, *, seed: int, center: bool = True) ->
     to so many.
 
     Args:
-        vectors: (n, D); of more than ``2^15`` a sample is used.
+        vectors: (n, D); of more than ``2^14`` a sample is used.
         dim: dimensions to keep, 1 to D. All of them: a rotation that loses nothing.
         seed: of the sample.
         center: subtract the mean first.

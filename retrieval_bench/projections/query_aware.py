@@ -20,7 +20,7 @@ def fit_query_aware(
     eigenvectors U of ``S X'X S``: ``A = S^-1 U`` and ``B = S U``. The reduced documents are uncorrelated.
 
     Args:
-        vectors: documents (n, D); of more than ``2^15`` a sample is used.
+        vectors: documents (n, D); of more than ``2^14`` a sample is used.
         queries: (m, D) of the distribution to come; few are enough, their second moment is shrunk (``shrunk_moment``).
         dim: dimensions to keep, 1 to D.
         metric: under ``l2`` queries are centred as documents are.

@@ -33,7 +33,7 @@ def _vectors(n: int = N, d: int = D, seed: int = 0) -> FloatArray:
     turn = np.linalg.qr(np.random.default_rng(d).standard_normal((d, d)))[0][: d // 3]
     centres = np.random.default_rng(1).standard_normal((20, d // 3))
     inner = centres[np.arange(n) % 20] + 0.5 * generator.standard_normal((n, d // 3))
-    return (inner @ turn + 0.1 * generator.standard_normal((n, d)) + 0.2).astype(np.float32)
+    return np.asarray(inner @ turn + 0.1 * generator.standard_normal((n, d)) + 0.2, np.float32)
 
 
 def _asked(vectors: FloatArray) -> Queries:
@@ -135,7 +135,8 @@ def test_drift_is_told_by_the_index_also_after_loading(tmp_path: Path) -> None:
     train, same = _vectors(600, seed=2), _vectors(300, seed=3)
     index = _build("leanvec_ivf", queries=train)
     index.save(tmp_path)
-    for told in (index, indexes.get("leanvec_ivf").load(tmp_path)):
+    loaded: Any = indexes.get("leanvec_ivf").load(tmp_path)
+    for told in (index, loaded):
         assert not told.drift(_asked(same)).drifted
         assert told.drift(_asked(same + 0.5)).drifted
     with pytest.raises(DataError, match="fewer than 40 training queries"):
@@ -257,6 +258,16 @@ def test_damaged_files_are_refused(name: str, tmp_path: Path) -> None:
                 (folder / file).write_bytes(whole[: len(whole) // 2])
             with pytest.raises(ArtifactError, match="build the index again"):
                 indexes.get(name).load(folder)
+
+
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("secondary", SECONDARIES)
+def test_every_form_answers_the_same_after_loading(secondary: str, metric: Metric, tmp_path: Path) -> None:
+    index, queries = _build("leanvec_ivf", secondary=secondary, metric=metric), _vectors(20, seed=1)
+    index.save(tmp_path)
+    before, after = (_search(i, queries) for i in (index, indexes.get("leanvec_ivf").load(tmp_path)))
+    np.testing.assert_array_equal(before.rows, after.rows)
+    np.testing.assert_array_equal(before.scores, after.scores)
 
 
 def test_arrays_of_another_index_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -55,20 +56,20 @@ def _error(projection: Projection, vectors: FloatArray, queries: FloatArray) -> 
     )
 
 
-def _fits(vectors: FloatArray, queries: FloatArray) -> dict[str, Callable[[int], Projection]]:
-    made: dict[str, Callable[[int], Projection]] = {
-        "pca": lambda dim: fit_pca(vectors, dim, seed=0),
-        "random_rotation": lambda dim: fit_random_rotation(vectors, dim, seed=0),
+def _fits(vectors: FloatArray, queries: FloatArray) -> dict[str, Callable[..., Projection]]:
+    made: dict[str, Callable[..., Projection]] = {
+        "pca": partial(fit_pca, vectors, seed=0),
+        "random_rotation": partial(fit_random_rotation, vectors, seed=0),
     }
     for name, fit in LEARNING.items():
-        made[name] = lambda dim, fit=fit: fit(vectors, queries, dim, seed=0)
+        made[name] = partial(fit, vectors, queries, seed=0)
     return made
 
 
 @pytest.mark.parametrize("name", ["pca", "random_rotation", *LEARNING])
 def test_all_dimensions_lose_nothing(shifted: Dataset, name: str) -> None:
     vectors, train, test = _parts(shifted)
-    projection = _fits(vectors, train)[name](vectors.shape[1])
+    projection = _fits(vectors, train)[name](dim=vectors.shape[1])
     assert _error(projection, vectors, test) < 1e-8
     turned = projection.rotated(5)
     np.testing.assert_allclose(
@@ -80,7 +81,7 @@ def test_all_dimensions_lose_nothing(shifted: Dataset, name: str) -> None:
 
 def test_learned_from_queries_beats_pca_out_of_distribution_and_all_beat_the_control(shifted: Dataset) -> None:
     vectors, train, test = _parts(shifted)
-    errors = {name: _error(fit(24), vectors, test) for name, fit in _fits(vectors, train).items()}
+    errors = {name: _error(fit(dim=24), vectors, test) for name, fit in _fits(vectors, train).items()}
     assert errors["query_aware"] < 0.5 * errors["pca"]
     assert errors["query_aware"] <= 1.01 * min(errors.values())
     assert errors["frank_wolfe"] <= errors["eigenvector_search"] * 1.001
@@ -142,7 +143,7 @@ def test_principal_components_are_in_order_and_nested(alike: Dataset) -> None:
 def test_dimensions_out_of_range_are_refused(shifted: Dataset, name: str, dim: int) -> None:
     vectors, train, _ = _parts(shifted)
     with pytest.raises(UsageError, match=f"cannot reduce 64 dimensions to {dim}"):
-        _fits(vectors, train)[name](dim)
+        _fits(vectors, train)[name](dim=dim)
 
 
 def test_nothing_to_learn_from_is_refused(shifted: Dataset) -> None:
