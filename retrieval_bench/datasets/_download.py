@@ -150,7 +150,7 @@ def unpack(archive: Path, target: Path) -> None:
         inside = folder / "content"
         inside.mkdir()
         try:
-            for name, content in _members(archive):
+            for name, content in members(archive):
                 path = inside / _safe(name, archive)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as file:
@@ -171,7 +171,7 @@ def _safe(name: str, archive: Path) -> PurePosixPath:
     return path
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Names and contents of the files of an archive; links and devices are refused."""
     with contextlib.ExitStack() as stack:
         if archive.suffix == ".zip":

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from retrieval_bench.datasets._html import read_pages
 from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
 from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
 from retrieval_bench.datasets._splits import choose_splits
@@ -18,24 +21,29 @@ from retrieval_bench.types import Dataset, Frozen
 
 
 class Options(Frozen):
-    """A BEIR folder has nothing to set."""
+    """Where the documents are."""
+
+    pages: str | None = Field(None, description="archive of HTML pages in the folder, to be read for corpus.jsonl")
 
 
 @readers.register("beir")
 def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read a BEIR folder.
 
-    A document is its title, a blank and its text. The queries of a split are those that its file judges:
+    A document is its title, a blank and its text, or the whole text of an HTML page. The queries of a split are those that its file judges:
     ``dev``, ``valid`` or ``validation`` serve as ``tune``; without them ``train`` serves as both.
 
     Raises:
         DataError: a file is missing, a line cannot be read, an id occurs twice, or a judgment names something unknown;
             names the file and line.
     """
-    validated(Options, card.options, where=f"dataset card {card.name!r}")
+    options = validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None or not path.is_dir():
         raise DataError(f"{card.name}: a BEIR data set is a folder with corpus.jsonl, queries.jsonl and qrels/")
-    documents = jsonl_texts(_required(path, "corpus.jsonl"), what="document")
+    if options.pages is None:
+        documents = jsonl_texts(_required(path, "corpus.jsonl"), what="document")
+    else:
+        documents = unique_texts(read_pages(_required(path, options.pages)), what="document")
     query_texts = jsonl_texts(_required(path, "queries.jsonl"), what="query")
     files = {f.name.removesuffix(".gz").removesuffix(".tsv"): f for f in sorted(path.glob("qrels/*.tsv*"))}
     splits = choose_splits(card, files, source=str(path / "qrels"))
