@@ -10,12 +10,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
+import bm25s.stopwords
 import Stemmer
 
-Stemming = Literal["porter", "english", "none"]
-StopWords = Literal["english", "none"]
+Stemming = Literal[
+    "porter", "english", "danish", "dutch", "french", "german", "italian", "norwegian", "portuguese", "russian", "spanish",
+    "swedish", "turkish", "none",
+]  # fmt: skip
+StopWords = Literal[
+    "english", "danish", "dutch", "french", "german", "italian", "norwegian", "portuguese", "russian", "spanish", "swedish",
+    "turkish", "none",
+]  # fmt: skip
 
 _LUCENE_STOP_WORDS = """
 a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was
@@ -32,12 +40,13 @@ _JOINS_DIGITS = (
 _POSSESSIVES = ("'s", "\u2019s", "\uff07s")
 
 
-def _marks() -> str:
-    """Character class of all combining marks and joiners, which belong to the letter before them."""
+def _class_of(categories: set[str], *, more: str = "") -> str:
+    """The inside of a character class: all characters of these general categories, and ``more``."""
     planes = (*range(0x20000), *range(0xE0100, 0xE01F0))
-    codes = [c for c in planes if unicodedata.category(chr(c)) in ("Mn", "Mc", "Me") or c in (0x200C, 0x200D)]
     runs: list[list[int]] = []
-    for code in codes:
+    for code in planes:
+        if unicodedata.category(chr(code)) not in categories and chr(code) not in more:
+            continue
         if runs and code == runs[-1][1] + 1:
             runs[-1][1] = code
         else:
@@ -49,8 +58,9 @@ _ASCII_WORDS = re.compile(r"\w+(?:(?:(?<=[a-z])['.:](?=[a-z])|(?<=\d)['.,;](?=\d
 
 
 def _all_words() -> re.Pattern[str]:
-    marks = _marks()
-    run = rf"[^\W{_ALONE}](?:[^\W{_ALONE}]|[{marks}])*"
+    marks = _class_of({"Mn", "Mc", "Me"}, more="\u200c\u200d")  # with the joiners; they belong to the letter before them
+    apart = f"{_ALONE}{_class_of({'No'})}"  # fractions and raised or lowered digits are no part of a word
+    run = rf"[^\W{apart}](?:[^\W{apart}]|[{marks}])*"
     letters = rf"(?:(?<=[^\W\d_])|(?<=[{marks}]))[{_JOINS_LETTERS}](?=[^\W\d_])"
     digits = rf"(?<=\d)[{_JOINS_DIGITS}](?=\d)"
     return re.compile(rf"[{_ALONE}][{marks}]*|{run}(?:(?:{letters}|{digits}){run})*")
@@ -75,11 +85,38 @@ def words(text: str) -> list[str]:
 def term_maker(stemming: Stemming, stop_words: StopWords) -> Callable[[str], str]:
     """The function from a word to the term that is indexed; it gives ``""`` for a stop word.
 
-    Stems are Porter's of 1980 as Lucene has them (``porter``), or those of Snowball's revision (``english``).
+    Stems are Porter's of 1980 as Lucene has them (``porter``), or those of Snowball for a language; stop words are
+    Lucene's for English, those of NLTK for other languages.
     """
-    stopped = STOP_WORDS if stop_words == "english" else frozenset()
+    stopped = _stop_words(stop_words)
     if stemming == "none":
         return lambda word: "" if word in stopped else word
     # No cache: what is kept here would not be safe to share between threads.
     stem: Callable[[str], str] = Stemmer.Stemmer(stemming, 0).stemWord
+    if stemming == "porter":
+        stem = partial(_lucene_porter, stem)
     return lambda word: "" if word in stopped else stem(word)
+
+
+_MEASURED = re.compile(r"(?:[aeiou]|(?<=[^aeiou])y)[^aeiou]")  # a vowel and a consonant: Porter's m > 0
+
+
+def _lucene_porter(stem: Callable[[str], str], word: str) -> str:
+    """Porter's stem with the three departures from the paper that its author's own program has, and so Lucene's.
+
+    Words of one or two letters stay; ``bli`` becomes ``ble`` also without an ``a`` before it; ``logi`` becomes ``log``.
+    """
+    if len(word) <= 2:
+        return word
+    found = stem(word)
+    if found.endswith("logi") and _MEASURED.search(found[:-4]):
+        return found[:-1]
+    if found.endswith("bli") and _MEASURED.search(found[:-3]):
+        return stem(f"{found[:-1]}e")
+    return found
+
+
+def _stop_words(language: StopWords) -> frozenset[str]:
+    if language == "none":
+        return frozenset()
+    return STOP_WORDS if language == "english" else frozenset(getattr(bm25s.stopwords, f"STOPWORDS_{language.upper()}"))

@@ -24,7 +24,6 @@ from retrieval_bench.errors import ArtifactError, DataError, RetrievalBenchError
 from retrieval_bench.files import folder_bytes
 from retrieval_bench.hits import make_hits
 from retrieval_bench.measure.machine import usable_cores
-from retrieval_bench.rankers._analysis import StopWords
 from retrieval_bench.rankers._jvm import Java
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.registry import rankers
@@ -48,7 +47,7 @@ class LuceneParams(Params):
     rm3_documents: int = Field(default=10, ge=1, le=1000, description="rm3: documents to take them from")
     rm3_original: float = Field(default=0.5, ge=0, le=1, description="rm3: weight of the query as it was asked")
     stemmer: Literal["porter", "krovetz", "none"] = Field(default="porter", description="as Anserini names them")
-    stopwords: StopWords = Field(default="english", description="english: Lucene's 33 words")
+    stopwords: Literal["english", "none"] = Field(default="english", description="english: Lucene's 33 words")
     heap_megabytes: int = Field(default=1024, ge=64, le=1 << 20, description="most memory of Java's own objects")
 
 
