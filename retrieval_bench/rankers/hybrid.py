@@ -1,17 +1,22 @@
-"""Fusion of rankers by reciprocal rank (Cormack, Clarke and Buettcher, SIGIR 2009)."""
+"""Fusion of rankers: by reciprocal rank (Cormack, Clarke and Buettcher, SIGIR 2009), or by weighted scores.
+
+Weighted scores are those of Bruch, Gai and Ingber (TOIS 2023, arXiv 2210.11934): a convex combination, its weights
+learned on questions with judgments.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from retrieval_bench import registry
-from retrieval_bench.hits import make_hits
 from retrieval_bench.protocols import Ranker
+from retrieval_bench.rankers._examples import judged
+from retrieval_bench.rankers._fusing import learned_weights, scaled, summed, weighted
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.specs import params as checked_params
 from retrieval_bench.types import Budget, Corpus, Examples, Frozen, Hits, MemoryReport, Params, Queries
@@ -33,7 +38,13 @@ class HybridParams(Params):
         description="names, or tables of `ranker` and `build`",
     )
     encoder: str | None = Field(default=None, description="encoder of the parts that name none; None: their default")
-    rrf_k: float = Field(default=60.0, ge=0, le=10_000, description="how little the first ranks stand out")
+    fusion: Literal["rrf", "weighted"] = Field(
+        default="rrf", description="rrf: by ranks; weighted: by scores, each ranker's scaled to 0 to 1 per query"
+    )
+    rrf_k: float = Field(default=60.0, ge=0, le=10_000, description="rrf: how little the first ranks stand out")
+    weights: tuple[float, ...] | None = Field(
+        default=None, description="weighted: one per ranker, at least 0; None: learned on examples"
+    )
     depth: int = Field(
         default=100, ge=1, le=100_000, description="candidates of each ranker; k where more are asked for"
     )
@@ -45,6 +56,14 @@ class HybridParams(Params):
             return tuple({"ranker": part} if isinstance(part, str) else part for part in parts)
         return parts
 
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        if self.weights is None:
+            return self
+        if len(self.weights) != len(self.rankers) or min(self.weights) < 0 or sum(self.weights) <= 0:
+            raise ValueError(f"weights must be {len(self.rankers)} numbers, none below 0 and not all 0")
+        return self
+
 
 class _Saved(Frozen):
     params: HybridParams
@@ -53,7 +72,7 @@ class _Saved(Frozen):
 
 @registry.rankers.register("hybrid")
 class Fusion:
-    """A document scores the sum over the rankers of 1 / (rrf_k + its rank there), ranks counted from 1."""
+    """A document scores the sum over the rankers of 1 / (rrf_k + its rank there), or of weight times scaled score."""
 
     name: ClassVar[str] = "hybrid"
     BuildParams: ClassVar[type[Params]] = HybridParams
@@ -67,6 +86,7 @@ class Fusion:
         Raises:
             UnknownNameError: no such ranker.
             CardError: a part does not have such parameters.
+            DataError: weights are to be learned and there are no judged examples.
         """
         self._parts: list[Ranker] = []
         used = []
@@ -85,13 +105,22 @@ class Fusion:
             )
             self._parts.append(ranker)
             used.append(Part(ranker=part.ranker, build=ranker.params.model_dump()))
-        self.params = params.model_copy(update={"rankers": tuple(used)})
         self._documents = len(corpus)
+        weights = params.weights
+        if params.fusion == "weighted" and weights is None:
+            learn = judged(examples, what="hybrid with learned weights", instead="set `weights`")
+            depth = min(params.depth, self._documents)
+            rankings = [part.rank(learn.queries, depth) for part in self._parts]
+            weights = learned_weights([scaled(hits) for hits in rankings], learn.qrels)
+        self.params = params.model_copy(update={"rankers": tuple(used), "weights": weights})
 
     def rank(self, queries: Queries, k: int) -> Hits:
         """The k documents of greatest fused score for each query."""
         depth = min(max(self.params.depth, k), self._documents)
-        return fuse([part.rank(queries, depth) for part in self._parts], k, self.params.rrf_k)
+        rankings = [part.rank(queries, depth) for part in self._parts]
+        if self.params.weights is None:
+            return fuse(rankings, k, self.params.rrf_k)
+        return weighted([scaled(hits) for hits in rankings], self.params.weights, k)
 
     def memory(self) -> MemoryReport:
         """Parts of all rankers, each under the number and name of its ranker."""
@@ -140,21 +169,8 @@ def fuse(rankings: Sequence[Hits], k: int, rrf_k: float) -> Hits:
     Returns:
         (m, k) hits, scored by the sum of 1 / (rrf_k + rank).
     """
-    m = len(rankings[0].rows)
-    rows = np.concatenate([hits.rows for hits in rankings], axis=1)
-    gains = np.concatenate([1 / (rrf_k + np.arange(1, 1 + hits.rows.shape[1])) for hits in rankings])
-    query, place = np.nonzero(rows >= 0)
-    # One number per (query, document), so that one pass over all queries sums the gains of each document.
-    n = int(rows.max(initial=0)) + 1
-    pairs, inverse = np.unique(query * n + rows[query, place], return_inverse=True)
-    total = np.bincount(inverse, gains[place], len(pairs)).astype(np.float32)
-    query, row = np.divmod(pairs, n)
-    order = np.lexsort((row, -total, query))
-    query, row, total = query[order], row[order], total[order]
-    rank = np.arange(len(query)) - np.searchsorted(query, query)  # from the first pair of the same query
-    kept = rank < k
-    fused_rows = np.full((m, k), -1, np.int64)
-    fused_scores = np.full((m, k), -np.inf, np.float32)
-    fused_rows[query[kept], rank[kept]] = row[kept]
-    fused_scores[query[kept], rank[kept]] = total[kept]
-    return make_hits(fused_rows, fused_scores)
+    return summed(
+        [hits.rows for hits in rankings],
+        [np.broadcast_to(1 / (rrf_k + np.arange(1, 1 + hits.rows.shape[1])), hits.rows.shape) for hits in rankings],
+        k,
+    )

