@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from retrieval_bench.contract._hits import ContractError, check_hits
-from retrieval_bench.contract._toy import written
+from retrieval_bench.contract._toy import examples, written
 from retrieval_bench.protocols import Ranker
 from retrieval_bench.registry import rankers
 from retrieval_bench.types import Budget, Hits, Queries
@@ -32,9 +32,9 @@ class RankerSubject:
     _built: list[Ranker] = field(default_factory=list, repr=False)
 
     def build(self) -> Ranker:
-        """A fresh ranker of the toy corpus, with its default parameters and seed 3."""
+        """A fresh ranker of the toy corpus, with its default parameters, examples to learn from and seed 3."""
         ranker = self.factory()
-        ranker.build(written()[0], self.factory.BuildParams(), Budget(), seed=3)
+        ranker.build(written()[0], self.factory.BuildParams(), Budget(), examples=examples(), seed=3)
         return ranker
 
     @property

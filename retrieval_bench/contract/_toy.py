@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
-from retrieval_bench.types import Corpus, FloatArray, Queries
+from retrieval_bench.types import Corpus, Examples, FloatArray, Qrels, Queries
 
 DOCUMENTS, DIMENSIONS, QUERIES = 2000, 32, 40
 _CLUSTERS = 40
@@ -48,9 +49,23 @@ def clustered() -> tuple[Corpus, Queries]:
 @cache
 def written() -> tuple[Corpus, Queries]:
     """60 short texts, each with a pair of words of its own, and a query for every third, made of that pair."""
-    pairs = [(_WORDS[i % 30], _WORDS[(i + 1 + i // 30) % 30]) for i in range(60)]
-    texts = [f"The {a} lies beside the {b}, and the road goes on to the {b}." for a, b in pairs]
+    texts = [f"The {a} lies beside the {b}, and the road goes on to the {b}." for a, b in map(_pair, range(60))]
     corpus = Corpus(ids=[f"d{i}" for i in range(60)], texts=texts)
-    asked = range(0, 60, 3)
-    queries = Queries(ids=[f"q{i}" for i in asked], texts=[f"{pairs[i][0]} beside the {pairs[i][1]}" for i in asked])
-    return corpus, queries
+    return corpus, _asking(range(0, 60, 3))
+
+
+@cache
+def examples() -> Examples:
+    """Judged questions to learn from: for those texts of ``written`` that its queries leave out."""
+    rows = np.array([row for row in range(60) if row % 3], np.int64)
+    qrels = Qrels(offsets=np.arange(len(rows) + 1), rows=rows, grades=np.ones(len(rows), np.int64))
+    return Examples(queries=_asking(rows.tolist()), qrels=qrels)
+
+
+def _pair(row: int) -> tuple[str, str]:
+    return _WORDS[row % 30], _WORDS[(row + 1 + row // 30) % 30]
+
+
+def _asking(rows: Sequence[int]) -> Queries:
+    texts = ["{} beside the {}".format(*_pair(row)) for row in rows]
+    return Queries(ids=[f"q{row}" for row in rows], texts=texts)

@@ -10,7 +10,9 @@ from retrieval_bench.datasets._download import members
 from retrieval_bench.errors import DataError
 
 _SILENT = {"script", "style"}
-_WITHIN_WORDS = set("a abbr b big code em font i kbd mark q s small span strong sub sup tt u var".split())
+_WITHIN_WORDS = set(
+    "a abbr b big code em font i kbd mark q s small span strong sub sup tt u var".split()  # noqa: SIM905 - reads better
+)
 
 
 class _Text(HTMLParser):

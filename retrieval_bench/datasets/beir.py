@@ -30,7 +30,8 @@ class Options(Frozen):
 def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read a BEIR folder.
 
-    A document is its title, a blank and its text, or the whole text of an HTML page. The queries of a split are those that its file judges:
+    A document is its title, a blank and its text, or the whole text of an HTML page. The queries of a split are those
+    that its file judges:
     ``dev``, ``valid`` or ``validation`` serve as ``tune``; without them ``train`` serves as both.
 
     Raises:

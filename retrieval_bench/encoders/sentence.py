@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -122,11 +123,37 @@ class SentenceEncoder:
         # Tokenised here to count and again by the model: about 1 % of the time of encoding on a CPU.
         if len(texts) < 2:
             return np.ones(len(texts), np.int64)
-        tokenizer: Any = self._model.tokenizer
-        if not callable(tokenizer):  # word-level models: characters stand for tokens
+        if not callable(self._model.tokenizer):  # word-level models: characters stand for tokens
             return np.array([min(len(text), self.max_length) for text in texts], np.int64)
-        tokens = tokenizer(texts, truncation=True, max_length=self.max_length, return_attention_mask=False)
-        return np.array([max(len(ids), 1) for ids in tokens["input_ids"]], np.int64)
+        return np.array([max(len(ids), 1) for ids in self._tokens(texts, marks=True)], np.int64)
+
+    def _tokens(self, texts: list[str], *, marks: bool) -> list[list[int]]:
+        tokenizer: Any = self._own_tokenizer
+        tokens = tokenizer(
+            texts,
+            truncation=True,
+            max_length=self.max_length,
+            return_attention_mask=False,
+            add_special_tokens=marks,
+        )
+        found: list[list[int]] = tokens["input_ids"]
+        return found
+
+    @cached_property
+    def _own_tokenizer(self) -> Any:
+        # The model's own pads; asking it not to would change it under threads that are encoding.
+        return copy.deepcopy(self._model.tokenizer)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Numbers of the tokens of each text, cut off at ``max_length``, without the marks of begin and end."""
+        return self._tokens([_encodable(text) for text in texts], marks=False) if texts else []
+
+    def token_vectors(self) -> FloatArray:
+        """(v, d) float32: what the model knows of each token by itself, before any context."""
+        transformer: Any = self._model[0]
+        weights: torch.Tensor = transformer.auto_model.get_input_embeddings().weight
+        vectors: FloatArray = weights.detach().float().cpu().numpy()
+        return vectors
 
 
 def _encodable(text: str) -> str:
@@ -135,6 +162,7 @@ def _encodable(text: str) -> str:
 
 
 def chosen_device(asked: str | None) -> torch.device:
+    """The device asked for, or a GPU where there is one."""
     try:
         device = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
     except RuntimeError as error:
@@ -165,6 +193,7 @@ def _load(folder: Path, device: torch.device) -> SentenceTransformer:
 
 @contextlib.contextmanager
 def no_bars() -> Iterator[None]:
+    """Keep the bars of transformers off the terminal while a model is loaded."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

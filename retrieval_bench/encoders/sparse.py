@@ -16,7 +16,7 @@ from retrieval_bench.encoders._models import PACKAGED_SPARSE, content_hash, find
 from retrieval_bench.encoders.sentence import chosen_device, no_bars
 from retrieval_bench.errors import DataError
 
-# Every token of a batch has a value for every word of the vocabulary: 250 MB of float32 for these on a vocabulary of 30k.
+# Every token of a batch has a value for every word of the vocabulary: with 30,000 words, 250 MB on a CPU.
 _BATCH_TOKENS = {"cpu": 1 << 11, "cuda": 1 << 15}
 
 

@@ -17,12 +17,12 @@ import bm25s.stopwords
 import Stemmer
 
 Stemming = Literal[
-    "porter", "english", "danish", "dutch", "french", "german", "italian", "norwegian", "portuguese", "russian", "spanish",
-    "swedish", "turkish", "none",
+    "porter", "english", "danish", "dutch", "french", "german", "italian", "norwegian", "portuguese", "russian",
+    "spanish", "swedish", "turkish", "none",
 ]  # fmt: skip
 StopWords = Literal[
-    "english", "danish", "dutch", "french", "german", "italian", "norwegian", "portuguese", "russian", "spanish", "swedish",
-    "turkish", "none",
+    "english", "danish", "dutch", "french", "german", "italian", "norwegian", "portuguese", "russian", "spanish",
+    "swedish", "turkish", "none",
 ]  # fmt: skip
 
 _LUCENE_STOP_WORDS = """
@@ -58,7 +58,9 @@ _ASCII_WORDS = re.compile(r"\w+(?:(?:(?<=[a-z])['.:](?=[a-z])|(?<=\d)['.,;](?=\d
 
 
 def _all_words() -> re.Pattern[str]:
-    marks = _class_of({"Mn", "Mc", "Me"}, more="\u200c\u200d")  # with the joiners; they belong to the letter before them
+    marks = _class_of(
+        {"Mn", "Mc", "Me"}, more="\u200c\u200d"
+    )  # with the joiners; they belong to the letter before them
     apart = f"{_ALONE}{_class_of({'No'})}"  # fractions and raised or lowered digits are no part of a word
     run = rf"[^\W{apart}](?:[^\W{apart}]|[{marks}])*"
     letters = rf"(?:(?<=[^\W\d_])|(?<=[{marks}]))[{_JOINS_LETTERS}](?=[^\W\d_])"

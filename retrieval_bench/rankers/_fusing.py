@@ -46,12 +46,12 @@ def summed(rows: Sequence[IntArray], gains: Sequence[npt.NDArray[np.floating[Any
 def scaled(hits: Hits) -> Hits:
     """The same hits with scores from 0 (the last of a query) to 1 (its first), 1 where all are equal."""
     found = hits.rows >= 0
-    highest = hits.scores[:, :1]
-    lowest = np.where(found, hits.scores, np.inf).min(axis=1, keepdims=True)
-    span = np.where(np.isfinite(highest) & (highest > lowest), highest - lowest, 1)
-    low = np.where(highest > lowest, lowest, highest - 1)
-    values = np.divide(hits.scores - low, span, out=np.full_like(hits.scores, -np.inf), where=found)
-    return Hits(rows=hits.rows, scores=values)
+    scores = np.where(found, hits.scores, 0)
+    last = np.maximum(found.sum(axis=1, keepdims=True) - 1, 0)
+    highest, lowest = scores[:, :1], np.take_along_axis(scores, last, axis=1)
+    equal = highest == lowest
+    values = np.where(equal, 1, (scores - lowest) / np.where(equal, 1, highest - lowest))
+    return Hits(rows=hits.rows, scores=np.where(found, values, -np.inf).astype(np.float32))
 
 
 def weighted(rankings: Sequence[Hits], weights: Sequence[float], k: int) -> Hits:

@@ -68,7 +68,9 @@ def _jar() -> Path:
         raise missing("lucene", ModuleNotFoundError(name="pyserini"))
     jars = sorted((Path(package.submodule_search_locations[0]) / "resources" / "jars").glob("anserini-*-fatjar.jar"))
     if not jars:
-        raise UnavailableError("lucene: the installed pyserini lacks Anserini's jar: pip install --force-reinstall pyserini")
+        raise UnavailableError(
+            "lucene: the installed pyserini lacks Anserini's jar: pip install --force-reinstall pyserini"
+        )
     return jars[-1]
 
 
@@ -96,7 +98,7 @@ def _start(heap_megabytes: int) -> int:
             import jnius
 
             version = str(jnius.autoclass("java.lang.System").getProperty("java.specification.version"))
-        except Exception as error:  # noqa: BLE001 - where it finds no Java, pyjnius raises whatever comes
+        except Exception as error:
             raise _no_java(str(error)) from error
     if float(version) < _OLDEST_JAVA:
         raise _no_java(f"found Java {version}")

@@ -1,4 +1,4 @@
-"""BM25 as Lucene computes it, to the bit: lengths kept in one byte, single precision, documents without terms not counted.
+"""BM25 as Lucene computes it: lengths kept in one byte, single precision, documents without terms not counted.
 
 ``org.apache.lucene.util.SmallFloat`` and ``org.apache.lucene.search.similarities.BM25Similarity`` of Lucene 9.
 """

@@ -1,0 +1,44 @@
+"""The command ``beir``: reference rankers on BEIR sets, results in the leaderboard's form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.errors import UsageError
+
+
+@app.command(
+    epilog="Examples: `retrieval-bench beir scifact` · `retrieval-bench beir --all --ranker lucene --ranker dense`"
+)
+def beir(
+    sets: Annotated[
+        list[str] | None, typer.Argument(metavar="[SET]...", help="BEIR sets by name, or folders in BEIR layout.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All BEIR sets; those that cannot be had are skipped.")] = False,
+    ranker: Annotated[list[str] | None, typer.Option(help="Ranker card; repeat for more.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Encoder of the rankers that leave it open.")] = None,
+    measure_seconds: Annotated[float, typer.Option(help="Most seconds of repeats per ranker and mode.")] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="Folder of runs and results (default: results/beir).")] = None,
+) -> None:
+    """Run reference rankers on BEIR sets and write results as the MTEB leaderboard has them."""
+    from retrieval_bench.cli.progress import Progress
+    from retrieval_bench.report import table
+    from retrieval_bench.study.beir import RANKERS, beir_sets, run_beir
+
+    if bool(sets) == every:
+        raise UsageError("name BEIR sets, or all of them with --all")
+    names = beir_sets() if every else sets or []
+    with Progress(problems) as progress:
+        for done in run_beir(
+            names, rankers=ranker or RANKERS, encoder=encoder, seconds=measure_seconds, out=out, on_event=progress
+        ):
+            if done.run is None:
+                console.print(f"{done.dataset}: skipped: {done.problem}", highlight=False, soft_wrap=True)
+                continue
+            console.print(table(done.run.records, done.run.summary))
+            for file in done.files:
+                console.print(str(file), highlight=False, soft_wrap=True)

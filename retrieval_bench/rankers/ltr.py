@@ -1,0 +1,204 @@
+"""A classical learned ranker: LambdaMART (Burges 2010, MSR-TR-2010-82) by LightGBM over lexical and dense features.
+
+Candidates are the first documents of BM25 and those nearest to the question in the encoder's space. The trees learn on
+judged questions that are never those reported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import lightgbm
+import numpy as np
+from pydantic import Field
+
+from retrieval_bench.checks import normalised
+from retrieval_bench.encoders import cached_encode, encode_queries, load_encoder
+from retrieval_bench.errors import ArtifactError
+from retrieval_bench.hits import make_hits
+from retrieval_bench.rankers._examples import Judged, grades_of, judged
+from retrieval_bench.rankers._params_file import load_params, save_params
+from retrieval_bench.rankers._text_features import FEATURES, Terms
+from retrieval_bench.rankers.bm25 import Bm25, Bm25Params
+from retrieval_bench.registry import rankers
+from retrieval_bench.types import (
+    Budget,
+    Corpus,
+    Examples,
+    FloatArray,
+    Frozen,
+    Hits,
+    IntArray,
+    MemoryReport,
+    Params,
+    Queries,
+)
+
+_HELD_OUT = 5  # every fifth question says when to stop
+_PATIENCE = 30  # trees without a gain there
+_MODEL, _VECTORS = "trees.txt", "vectors.npy"
+
+
+class LtrParams(Params):
+    """Build parameters."""
+
+    encoder: str = Field(default="minilm", description="packaged name, local folder, or model of the Hugging Face hub")
+    depth: int = Field(default=100, ge=1, le=10_000, description="candidates of BM25, and as many of the encoder")
+    trees: int = Field(default=300, ge=1, le=10_000, description="at most; held-out questions say when to stop")
+    leaves: int = Field(default=15, ge=2, le=1024, description="of a tree")
+    learning_rate: float = Field(default=0.05, gt=0, le=1, description="weight of each tree")
+    least: int = Field(default=20, ge=1, le=10_000, description="candidates in a leaf, at least")
+
+
+class _Saved(Frozen):
+    params: LtrParams
+    encoder_revision: str
+
+
+@rankers.register("ltr")
+class Ltr:
+    """Candidates of BM25 and of an encoder, ordered by boosted trees. Documents that are no candidates are no hits."""
+
+    name: ClassVar[str] = "ltr"
+    BuildParams: ClassVar[type[Params]] = LtrParams
+    params: LtrParams
+
+    def build(
+        self, corpus: Corpus, params: LtrParams, budget: Budget, *, examples: Examples | None = None, seed: int = 0
+    ) -> None:
+        """Index the texts and learn the order of the examples' candidates.
+
+        Raises:
+            DataError: there are no judged examples, or no document holds a term.
+            UnavailableError: the encoder cannot be had on this machine.
+        """
+        learn = judged(examples, what="ltr", instead="name another ranker")
+        texts = corpus.require_texts()
+        self.params = params
+        self._terms = Terms.of(texts)
+        self._first = Bm25()
+        self._first.build(corpus, Bm25Params(), budget)
+        self._encoder = load_encoder(params.encoder)
+        self._vectors = _unit(cached_encode(self._encoder, texts) if corpus.vectors is None else corpus.vectors)
+        self._trees = self._learned(learn, seed)
+
+    def _learned(self, learn: Judged, seed: int) -> lightgbm.Booster:
+        candidates, features = self._candidates(learn.queries)
+        grades = grades_of(candidates, learn.qrels)
+        real = candidates >= 0
+        useful = np.flatnonzero((grades > 0).any(axis=1))  # a question without a relevant candidate teaches nothing
+        held = useful[_HELD_OUT - 1 :: _HELD_OUT]
+        best = int(grades.max(initial=1))
+
+        def part(questions: IntArray, reference: lightgbm.Dataset | None) -> lightgbm.Dataset:
+            chosen = real[questions]
+            return lightgbm.Dataset(
+                features[questions][chosen],
+                grades[questions][chosen],
+                group=chosen.sum(axis=1),
+                reference=reference,
+                params={"verbose": -1},
+            )
+
+        train = part(np.setdiff1d(useful, held), None)
+        settings: dict[str, Any] = {
+            "objective": "lambdarank",
+            "metric": "ndcg",
+            "eval_at": [10],
+            "num_leaves": self.params.leaves,
+            "learning_rate": self.params.learning_rate,
+            "min_data_in_leaf": self.params.least,
+            "label_gain": [2**grade - 1 for grade in range(best + 1)],
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbose": -1,
+        }
+        stop = [lightgbm.early_stopping(_PATIENCE, verbose=False)] if len(held) else []
+        valid = [part(held, train)] if len(held) else []
+        return lightgbm.train(settings, train, self.params.trees, valid_sets=valid, callbacks=stop)
+
+    def _candidates(self, queries: Queries) -> tuple[IntArray, FloatArray]:
+        """Rows (m, 2 depth), -1 where there are fewer, and their features (m, 2 depth, f)."""
+        texts = queries.require_texts()
+        depth = min(self.params.depth, len(self._vectors))
+        lexical = self._first.rank(queries, depth).rows
+        asked = _unit(encode_queries(self._encoder, texts))
+        rows = np.full((len(texts), 2 * depth), -1, np.int64)
+        features = np.zeros((len(texts), 2 * depth, len(FEATURES) + 1), np.float32)
+        for i, text in enumerate(texts):
+            likeness = self._vectors @ asked[i]
+            near = np.argpartition(-likeness, depth - 1)[:depth]
+            found = np.union1d(lexical[i][lexical[i] >= 0], near)
+            rows[i, : len(found)] = found
+            features[i, : len(found), :-1] = self._terms.features(text, found)
+            features[i, : len(found), -1] = likeness[found]
+        return rows, features
+
+    def rank(self, queries: Queries, k: int) -> Hits:
+        """The k candidates of greatest predicted gain for each query."""
+        candidates, features = self._candidates(queries)
+        real = candidates >= 0
+        scores = np.full(candidates.shape, -np.inf, np.float32)
+        scores[real] = self._trees.predict(features[real], num_threads=1)
+        rows, scores = _padded(candidates, scores, k)
+        order = np.lexsort((rows.view(np.uint64), -scores), axis=-1)[:, :k]
+        return make_hits(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
+
+    def memory(self) -> MemoryReport:
+        """Parts of BM25, the term counts, the vectors, the encoder and the trees."""
+        lexical = {f"bm25.{name}": held for name, held in self._first.memory().parts.items()}
+        own = {"vectors": self._vectors.nbytes, "encoder": self._encoder.nbytes}
+        trees = {"trees": len(self._trees.model_to_string().encode())}
+        return MemoryReport(parts={**lexical, **self._terms.nbytes, **own, **trees})
+
+    def save(self, folder: Path) -> None:
+        """Write every part; the encoder is named with its revision, not copied."""
+        for name, part in (("bm25", self._first), ("terms", self._terms)):
+            (folder / name).mkdir()
+            part.save(folder / name)
+        np.save(folder / _VECTORS, self._vectors)
+        self._trees.save_model(folder / _MODEL)
+        save_params(folder, _Saved(params=self.params, encoder_revision=self._encoder.revision))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what save wrote, and load the encoder.
+
+        Raises:
+            ArtifactError: the encoder of that name has other weights now, or the files cannot be read.
+            UnavailableError: the encoder cannot be had on this machine.
+        """
+        saved = load_params(folder, _Saved)
+        ranker = cls()
+        ranker.params = saved.params
+        ranker._encoder = load_encoder(saved.params.encoder)
+        if ranker._encoder.revision != saved.encoder_revision:
+            raise ArtifactError(
+                f"{folder}: was built with the encoder {saved.params.encoder!r} of revision {saved.encoder_revision}, "
+                f"here it is {ranker._encoder.revision}: bring back that model, or build again"
+            )
+        ranker._first = Bm25.load(folder / "bm25")
+        ranker._terms = Terms.load(folder / "terms")
+        try:
+            ranker._vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
+            ranker._trees = lightgbm.Booster(model_file=folder / _MODEL)
+        except (OSError, ValueError, EOFError, lightgbm.basic.LightGBMError) as error:
+            raise ArtifactError(f"{folder}: cannot be read as a learned ranker: {error}") from error
+        return ranker
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    """Rows of length 1; zero rows stay."""
+    there = vectors.any(axis=1)
+    return normalised(vectors) if there.all() else np.where(there[:, None], normalised(vectors + ~there[:, None]), 0)
+
+
+def _padded(rows: IntArray, scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    short = max(0, k - rows.shape[1])
+    return (
+        np.pad(rows, ((0, 0), (0, short)), constant_values=-1),
+        np.pad(scores, ((0, 0), (0, short)), constant_values=-np.inf),
+    )
