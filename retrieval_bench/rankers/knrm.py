@@ -41,7 +41,7 @@ from retrieval_bench.types import (
 )
 
 _HELD_OUT = 5  # every fifth question says which epoch was best
-_BATCH = 32  # pairs of documents learned from, or documents scored, together
+_BATCH, _SCORED = 32, 256  # pairs of documents learned from, and documents scored, together
 _QUERY_TOKENS = 64
 _NET, _TOKENS = "net.safetensors", "tokens.npy"
 
@@ -146,8 +146,8 @@ class Knrm:
         question, place = np.nonzero(first.rows >= 0)
         scores = np.full(first.rows.shape, -np.inf, np.float32)
         with torch.inference_mode():
-            for start in range(0, len(question), _BATCH):
-                q, p = question[start : start + _BATCH], place[start : start + _BATCH]
+            for start in range(0, len(question), _SCORED):
+                q, p = question[start : start + _SCORED], place[start : start + _SCORED]
                 scores[q, p] = self._scores(asked[q], first, q, p).numpy()
         order = np.lexsort((first.rows.view(np.uint64), -scores), axis=-1)
         return make_hits(np.take_along_axis(first.rows, order, 1), np.take_along_axis(scores, order, 1))

@@ -11,6 +11,7 @@ import json
 import logging
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -79,8 +80,8 @@ class Lucene:
         """
         texts = corpus.require_texts()
         java = Java(params.heap_megabytes)
-        self._own = tempfile.TemporaryDirectory(prefix="retrieval-bench-lucene-")
-        folder = Path(self._own.name)
+        folder = Path(tempfile.mkdtemp(prefix="retrieval-bench-lucene-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         with _told("cannot index", java):
             _index(java, folder, texts, params, budget.threads or usable_cores())
         self._open(java, folder, params)

@@ -1,0 +1,134 @@
+"""K-NRM: the network by hand, that it learns what BM25 cannot see, and what it is before it has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from retrieval_bench.errors import ArtifactError, DataError
+from retrieval_bench.rankers import knrm as knrm_module
+from retrieval_bench.rankers._kernel_net import KernelNet
+from retrieval_bench.rankers.bm25 import Bm25, Bm25Params
+from retrieval_bench.rankers.knrm import Knrm, KnrmParams
+from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Qrels, Queries
+
+
+def vectors(tokens: int = 60, dim: int = 16) -> FloatArray:
+    """Token 1 lies beside token 2, 3 beside 4, ...; token 0 is padding."""
+    rng = np.random.default_rng(0)
+    pairs = rng.standard_normal((tokens // 2, dim)).repeat(2, axis=0)
+    return np.concatenate([np.zeros((1, dim)), pairs + 0.1 * rng.standard_normal(pairs.shape)]).astype(np.float32)
+
+
+class Words:
+    """Word ``w7`` is token 7."""
+
+    name, revision, nbytes = "words", "r1", 1000
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[int(word[1:]) for word in text.split() if word[1:].isdigit()] for text in texts]
+
+    def token_vectors(self) -> FloatArray:
+        return vectors()
+
+
+@pytest.fixture
+def encoder(monkeypatch: pytest.MonkeyPatch) -> Words:
+    words = Words()
+    monkeypatch.setattr(knrm_module, "load_encoder", lambda name: words)
+    return words
+
+
+def test_kernels_count_soft_matches() -> None:
+    net = KernelNet(torch.from_numpy(vectors()), ngrams=1, filters=16, kernels=10)
+    asked, held = torch.tensor([[1, 3, 0]]), torch.tensor([[1, 2, 9, 0]])
+    counts = net._pooled(
+        net._view(net.views[0], asked), net._view(net.views[0], held), asked != 0, held != 0
+    )  # fmt: skip
+    unit = torch.nn.functional.normalize(torch.from_numpy(vectors()) @ net.views[0].weight.squeeze(2).T, dim=1)
+    expected = []
+    for centre, width in zip(net._centres.tolist(), net._widths.tolist(), strict=True):
+        total = 0.0
+        for q in (1, 3):
+            near = sum(float(np.exp(-((float(unit[q] @ unit[d]) - centre) ** 2) / (2 * width**2))) for d in (1, 2, 9))
+            total += 0.01 * float(np.log(max(near, 1e-10)))
+        expected.append(total)
+    np.testing.assert_allclose(counts[0].detach().numpy(), expected, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize("ngrams", [1, 3])
+def test_padding_changes_nothing_and_the_first_score_is_the_start(ngrams: int) -> None:
+    net = KernelNet(torch.from_numpy(vectors()), ngrams=ngrams, filters=8, kernels=4)
+    first = torch.tensor([0.25, 0.75])
+    asked, held = torch.tensor([[1, 3], [5, 6]]), torch.tensor([[1, 2, 9], [3, 4, 5]])
+    np.testing.assert_allclose(net(asked, held, first).detach(), first)
+    torch.nn.init.normal_(net.score.weight)
+    wide = net(torch.nn.functional.pad(asked, (0, 4)), torch.nn.functional.pad(held, (0, 7)), first)
+    np.testing.assert_allclose(wide.detach(), net(asked, held, first).detach(), rtol=1e-4, atol=1e-5)
+
+
+def learnable() -> tuple[Corpus, Examples, Queries, list[int]]:
+    """Each question has two documents with its word once; the right one also holds the word's neighbour."""
+    odd = range(1, 60, 2)
+    texts, right = [], []
+    for word in odd:
+        other = (word + 20) % 60 // 2 * 2 + 1
+        right.append(len(texts) + 1)
+        texts += [f"w{word} w{other} w{other}", f"w{word} w{word + 1} w{word + 1} w{other} w{other}"]
+    corpus = Corpus(ids=[f"d{i}" for i in range(len(texts))], texts=texts)
+    asked = [f"w{word}" for word in odd]
+    taught, tested = range(0, 30, 3), [i for i in range(30) if i % 3]
+    qrels = Qrels(
+        offsets=np.arange(len(taught) + 1), rows=np.array([right[i] for i in taught]), grades=np.ones(10, np.int64)
+    )
+    examples = Examples(
+        queries=Queries(ids=[f"q{i}" for i in taught], texts=[asked[i] for i in taught], split="train"), qrels=qrels
+    )
+    return (
+        corpus,
+        examples,
+        Queries(ids=[f"q{i}" for i in tested], texts=[asked[i] for i in tested]),
+        [right[i] for i in tested],
+    )
+
+
+def built(epochs: int, ngrams: int = 1) -> Knrm:
+    ranker = Knrm()
+    params = KnrmParams(ngrams=ngrams, filters=16, epochs=epochs, document_tokens=8, learning_rate=0.05)
+    corpus, examples, *_ = learnable()
+    ranker.build(corpus, params, Budget(), examples=examples, seed=2)
+    return ranker
+
+
+def test_untrained_it_is_bm25(encoder: Words) -> None:
+    corpus, _, queries, right = learnable()
+    bm25 = Bm25()
+    bm25.build(corpus, Bm25Params(), Budget())
+    found = bm25.rank(queries, 4).rows
+    np.testing.assert_array_equal(built(0).rank(queries, 4).rows, found)
+    assert not (found[:, 0] == right).any()  # the right documents are longer
+
+
+@pytest.mark.parametrize("ngrams", [1, 2])
+def test_it_learns_that_neighbours_of_words_count(encoder: Words, ngrams: int, tmp_path: Path) -> None:
+    _, _, queries, right = learnable()
+    state = torch.random.get_rng_state()
+    ranker = built(15, ngrams)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    hits = ranker.rank(queries, 4)
+    assert (hits.rows[:, 0] == right).mean() > 0.8
+    ranker.save(tmp_path)
+    loaded = Knrm.load(tmp_path)
+    np.testing.assert_array_equal(loaded.rank(queries, 4).rows, hits.rows)
+    (tmp_path / "net.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ArtifactError, match="K-NRM"):
+        Knrm.load(tmp_path)
+
+
+def test_it_needs_examples(encoder: Words) -> None:
+    with pytest.raises(DataError, match="knrm learns from judged questions"):
+        Knrm().build(learnable()[0], KnrmParams(), Budget())
