@@ -17,7 +17,7 @@ from retrieval_bench.specs import validated
 from retrieval_bench.types import Frozen
 
 DIGITS = 4  # of the published figures
-_QUICK = Effort(seconds=0.1, minimum=1, concurrent_seconds=0.05)  # the figures do not depend on the speed
+_QUICK = Effort(seconds=0.1, minimum=2, concurrent_seconds=0.05)  # the figures do not depend on the speed
 
 
 class Reference(Frozen):
