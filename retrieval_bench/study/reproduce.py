@@ -141,4 +141,4 @@ def _reproduced(wanted: ReferenceSet, on_event: OnEvent | None) -> Iterator[Reac
 def _found(done: Run, reference: Reference) -> tuple[float | None, str]:
     record = next(r for r in done.records if r.system == reference.system)
     found = record.value(reference.metric)
-    return found, "" if found is not None else f"{record.outcome}: {record.reason}"
+    return found, "" if found is not None else f"{record.outcome}: {record.reason or 'not measured'}"
