@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name it goes by
 
 _EXACT_WIDTH, _WIDTH = 1e-3, 0.1
-_LOG_SCALE = 0.01  # of the papers' code: keeps the logarithms of soft counts near the size of the other features
+_LOG_SCALE = 0.1  # brings the logarithms of soft counts near the size of the first stage's scaled score
 
 
 class KernelNet(nn.Module):

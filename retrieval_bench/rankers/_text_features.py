@@ -82,7 +82,8 @@ class Terms:
     def shares(self) -> FloatArray:
         """(v,) float32 share of each term in the text of all documents: the language model of the collection."""
         occurrences = np.asarray(self.counts.sum(axis=0), np.float32).ravel()
-        return occurrences / occurrences.sum()
+        shares: FloatArray = occurrences / occurrences.sum()
+        return shares
 
     @cached_property
     def _term_of(self) -> Callable[[str], str]:

@@ -23,7 +23,7 @@ from retrieval_bench.types import TrialRecord
 
 RANKERS = ("bm25", "dense", "hybrid")
 _PREFIX = "beir/"
-_DEPTH = 100
+_DEPTH = 100  # of a run over judged texts, and so of MAP
 # Our name of a set -> the leaderboard's; a set that is not among them keeps its own.
 _TASKS = {
     "arguana": "ArguAna",
@@ -96,7 +96,6 @@ def run_beir(
                 name,
                 rankers=rankers,
                 encoder=encoder,
-                depth=_DEPTH,
                 effort=Effort(seconds=seconds),
                 out=place / "runs" / short,
                 command=f"retrieval-bench beir {name}",

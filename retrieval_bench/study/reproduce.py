@@ -17,7 +17,7 @@ from retrieval_bench.specs import validated
 from retrieval_bench.types import Frozen
 
 DIGITS = 4  # of the published figures
-_QUICK = Effort(seconds=0.1, minimum=1, concurrent_seconds=0.05)  # the figures do not depend on the speed
+_QUICK = Effort(seconds=0.1, minimum=2, concurrent_seconds=0.05)  # the figures do not depend on the speed
 
 
 class Reference(Frozen):
@@ -141,4 +141,4 @@ def _reproduced(wanted: ReferenceSet, on_event: OnEvent | None) -> Iterator[Reac
 def _found(done: Run, reference: Reference) -> tuple[float | None, str]:
     record = next(r for r in done.records if r.system == reference.system)
     found = record.value(reference.metric)
-    return found, "" if found is not None else f"{record.outcome}: {record.reason}"
+    return found, "" if found is not None else f"{record.outcome}: {record.reason or 'not measured'}"

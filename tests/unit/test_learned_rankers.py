@@ -51,15 +51,15 @@ def test_weighted_fusion_by_hand() -> None:
 
 
 def test_the_better_ranking_gets_the_weight() -> None:
-    good = hits_of([[1, 2], [3, 4]], [[1, 0], [1, 0]])
-    bad = hits_of([[2, 1], [4, 3]], [[1, 0], [1, 0]])
-    weights = learned_weights([good, bad], qrels_of([1], [3]))
+    good = hits_of([[2, 1], [4, 3]], [[1, 0], [1, 0]])
+    bad = hits_of([[1, 2], [3, 4]], [[1, 0], [1, 0]])
+    weights = learned_weights([good, bad], qrels_of([2], [4]))
     assert weights[0] > 0.5
     assert sum(weights) == pytest.approx(1)
-    assert learned_weights([bad, good], qrels_of([1], [3])) == weights[::-1]
-    third = learned_weights([bad, bad, good], qrels_of([1], [3]))
+    assert learned_weights([bad, good], qrels_of([2], [4])) == weights[::-1]
+    third = learned_weights([bad, bad, good], qrels_of([2], [4]))
     assert third[2] > 0.5
-    assert learned_weights([good], qrels_of([1], [3])) == (1.0,)
+    assert learned_weights([good], qrels_of([2], [4])) == (1.0,)
 
 
 def test_equal_rankings_keep_equal_weights() -> None:

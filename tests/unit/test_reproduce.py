@@ -21,6 +21,7 @@ DOCUMENTS = {
     "d2": "birds sing at dawn and at dusk",
     "d3": "sorting a list of numbers",
     "d4": "q1 steel crane",
+    **{f"f{i}": f"filler number {i}" for i in range(8)},  # so that metrics at 10 can be measured
 }
 
 
@@ -66,7 +67,7 @@ def test_reproduce_goes_through_the_ordinary_run(folder: Path, monkeypatch: pyte
     right = Reference(system="bm25", metric="nDCG@10", value=0.6667, source="by hand")
     wrong = right.model_copy(update={"value": 0.7})
     sets = {
-        str(folder): ReferenceSet(dataset=str(folder), references=(right,), beside=("bm25_lucene",), depth=3),
+        str(folder): ReferenceSet(dataset=str(folder), references=(right,), beside=("bm25_lucene",), depth=10),
         "cranfield-lost": ReferenceSet(dataset="cacm-html", references=(wrong,)),
     }
     monkeypatch.setattr(module, "reference_sets", lambda: sets)
