@@ -39,6 +39,10 @@ class BudgetError(RetrievalBenchError):
     """A system cannot be built within the budget; recorded by the runner as ``refused``."""
 
 
+class ScorerError(RetrievalBenchError):
+    """A scorer of pairs of texts failed, or gave what is no score; names the scorer and the pair."""
+
+
 class ArtifactError(RetrievalBenchError):
     """A saved index that fails verification: hash, manifest, version or canary query."""
 

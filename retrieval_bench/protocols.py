@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, MemoryReport, Metric, Params, Queries
+from retrieval_bench.types import (
+    Budget,
+    Corpus,
+    Examples,
+    FloatArray,
+    Hits,
+    IntArray,
+    MemoryReport,
+    Metric,
+    Params,
+    Queries,
+)
 
 
 class Index(Protocol):
@@ -120,9 +131,47 @@ class Encoder(Protocol):
 
 
 class Scorer(Protocol):
-    """Scores pairs of texts, e.g. a cross-encoder; counts its own calls, one per pair."""
+    """Scores pairs of texts, e.g. a cross-encoder: a black box that counts its own calls, one per pair.
 
-    calls: int
+    A scorer that can keep something of documents it will be asked about again may also have
+    ``keep(documents) -> KeptDocuments`` and ``load_kept(folder) -> KeptDocuments``; for others their texts are kept.
+
+    Attributes:
+        name: the scorer's registered name.
+        Settings: its parameter model.
+    """
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[Params]]
+
+    @classmethod
+    def open(cls, settings: Any) -> Self:
+        """The scorer with these settings (an instance of Settings), its model loaded."""
+
+    @property
+    def calls(self) -> int:
+        """Pairs scored so far, by all threads."""
+
+    @property
+    def revision(self) -> str:
+        """Hash of weights and settings: two scorers of one revision give the same scores, up to rounding."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights as held in memory."""
 
     def score(self, query_texts: Sequence[str], document_texts: Sequence[str]) -> FloatArray:
-        """(len(query_texts),) float32, one per pair."""
+        """(len(query_texts),) float32, one per pair; higher is better. May be called from several threads."""
+
+
+class KeptDocuments(Protocol):
+    """The documents of a corpus as one scorer keeps them, to be scored by row."""
+
+    def ask(self, query: str) -> Callable[[IntArray], FloatArray]:
+        """Read a query once; the function scores it with the documents of rows (r,), as (r,) float32: r calls."""
+
+    def memory(self) -> MemoryReport:
+        """Analytic bytes by part."""
+
+    def save(self, folder: Path) -> None:
+        """Write into an existing empty folder. Never pickle."""

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
 from retrieval_bench.errors import UnavailableError, UnknownNameError
-from retrieval_bench.protocols import Index, Ranker
+from retrieval_bench.protocols import Index, Ranker, Scorer
 
 T = TypeVar("T")
 
@@ -108,4 +108,5 @@ def missing(what: str, error: ModuleNotFoundError) -> UnavailableError:
 
 indexes: Registry[type[Index]] = Registry("backend", "retrieval_bench.indexes", "retrieval_bench.indexes")
 rankers: Registry[type[Ranker]] = Registry("ranker", "retrieval_bench.rankers", "retrieval_bench.rankers")
+scorers: Registry[type[Scorer]] = Registry("scorer", "retrieval_bench.scorers", "retrieval_bench.scorers")
 readers: Registry[Callable[..., Any]] = Registry("reader", "retrieval_bench.datasets", "retrieval_bench.readers")

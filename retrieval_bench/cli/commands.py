@@ -41,6 +41,7 @@ def run(
     ] = None,
     latency_percentile: Annotated[float, typer.Option(help="At which latency counts, e.g. 99.9.")] = 95.0,
     scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls per query.")] = None,
+    build_scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls of a build.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
     k: Annotated[
         int | None, typer.Option("--k", help="Results per query (default: 100 with judgments, 10 without).")
@@ -69,7 +70,8 @@ def run(
     wanted = {
         "bytes_per_vector": bytes_per_vector, "index_bytes": index_bytes, "peak_bytes": peak_bytes,
         "device_bytes": device_bytes, "build_seconds": build_seconds, "latency_ms": latency_ms,
-        "latency_percentile": latency_percentile, "scorer_calls": scorer_calls, "threads": threads,
+        "latency_percentile": latency_percentile, "scorer_calls": scorer_calls,
+        "build_scorer_calls": build_scorer_calls, "threads": threads,
     }  # fmt: skip
     with Progress(problems) as progress:
         done = run_benchmark(

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
-from transformers.utils import logging as transformers_logging
 
 from retrieval_bench.encoders._bar import progress_bar
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.errors import DataError, UnavailableError, UsageError
+from retrieval_bench.encoders.loading import choose_device, native_bfloat16, open_model
+from retrieval_bench.errors import UsageError
 from retrieval_bench.types import FloatArray, IntArray
 
 # Padded tokens in one batch. A CPU gains nothing beyond some thousand, a GPU needs more to be busy.
@@ -50,13 +47,13 @@ class SentenceEncoder:
     ) -> None:
         self.name = name
         self._folder = find_model(name)
-        self._device = _device(device)
+        self._device = choose_device(device)
         self.precision: Literal["float32", "bfloat16"]
         if precision == "auto":
-            self.precision = "bfloat16" if _native_bfloat16(self._device) else "float32"
+            self.precision = "bfloat16" if native_bfloat16(self._device) else "float32"
         else:
             self.precision = precision
-        self._model = _load(self._folder, self._device)
+        self._model = open_model(self._folder, self._device)
         if self.precision == "bfloat16":
             transformer: torch.nn.Module = self._model[0]
             transformer.to(torch.bfloat16).register_forward_hook(_widen)
@@ -91,6 +88,34 @@ class SentenceEncoder:
     def encode_queries(self, texts: Sequence[str]) -> FloatArray:
         """As ``encode``, with the model's prompt for queries where it defines one."""
         return self._encode(texts, "query")
+
+    def encode_tokens(
+        self, texts: Sequence[str], *, queries: bool = False, progress: bool = False
+    ) -> tuple[FloatArray, IntArray]:
+        """Vectors of every token, as the transformer gives them, for late interaction.
+
+        Args:
+            texts: cut off at ``max_length`` tokens.
+            queries: take the model's prompt for queries.
+            progress: show a bar on standard error.
+
+        Returns:
+            ``vectors`` (t, d) float32 of all texts' tokens, marks of begin and end among them, and ``starts``
+            (len(texts) + 1,): text i has ``vectors[starts[i]:starts[i + 1]]``, one row at least.
+        """
+        encode = self._model.encode_query if queries else self._model.encode_document
+        found: list[FloatArray] = [np.empty((0, 0), np.float32)] * len(texts)
+        with progress_bar(shown=progress) as bar:
+            task = bar.add_task("encoding tokens", total=len(texts))
+            clean = [_encodable(text) for text in texts]
+            for rows in self._batches(clean):
+                batch = [clean[row] for row in rows]
+                made = encode(batch, batch_size=len(batch), show_progress_bar=False, output_value="token_embeddings")
+                for row, vectors in zip(rows, made, strict=True):
+                    found[row] = vectors.float().cpu().numpy()
+                bar.advance(task, len(batch))
+        starts = np.cumsum([0, *map(len, found)], dtype=np.int64)
+        return (np.concatenate(found) if found else np.empty((0, self.dim), np.float32)), starts
 
     def _encode(
         self, texts: Sequence[str], kind: Literal["document", "query"], *, progress: bool = False
@@ -132,46 +157,6 @@ class SentenceEncoder:
 def _encodable(text: str) -> str:
     """The text with lone surrogates, which no tokenizer takes, replaced."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _device(asked: str | None) -> torch.device:
-    try:
-        device = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError as error:
-        raise UsageError(f"device {asked!r} is not one that torch knows: use 'cpu' or 'cuda'") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UnavailableError(f"device {asked!r}: torch sees {torch.cuda.device_count()} CUDA devices; use 'cpu'")
-    return device
-
-
-def _native_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
-    except OSError:
-        return False  # not Linux: cannot be told, and float32 is right everywhere
-    return device.type == "cpu" and not words.isdisjoint({"avx512_bf16", "amx_bf16"})
-
-
-def _load(folder: Path, device: torch.device) -> SentenceTransformer:
-    with _no_bars():
-        try:
-            return SentenceTransformer(str(folder), device=str(device), local_files_only=True).eval()
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise DataError(f"{folder}: cannot be loaded as a sentence-transformers model: {reason}") from error
-
-
-@contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _widen(module: torch.nn.Module, inputs: Any, features: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001

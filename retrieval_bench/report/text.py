@@ -21,6 +21,7 @@ _LIMITS = {
     "build_seconds": ("build in", "s"),
     "latency_ms": ("single query in", "ms"),
     "scorer_calls": ("", "scorer calls per query"),
+    "build_scorer_calls": ("", "scorer calls of the build"),
     "tuning_trials": ("", "tuning trials per system"),
     "threads": ("", "threads"),
 }

@@ -46,6 +46,14 @@ def breach_of_size(memory: MemoryReport, documents: int, budget: Budget) -> str 
     return f"{each} (bytes_per_vector, index_bytes: {memory.total:,} of {allowed:,})"
 
 
+def breach_of_calls(system: Index | Ranker, budget: Budget) -> str | None:
+    """Why the build asked its scorer more often than it might, or None when it did not or has no scorer."""
+    calls, allowed = getattr(system, "build_scorer_calls", None), budget.build_scorer_calls
+    if calls is None or allowed is None or calls <= allowed:
+        return None
+    return f"{calls:,} scorer calls at the build, {allowed:,} are allowed (build_scorer_calls)"
+
+
 def _examples(dataset: Dataset) -> Examples | None:
     """Queries to learn from: never those that are reported."""
     split = next((s for s in ("train", "tune") if s in dataset.queries), None)
@@ -76,7 +84,8 @@ def build(plan: BuildPlan, events: Events) -> None:
             _, seconds = timed(
                 lambda: ranker.build(dataset.corpus, wanted, plan.budget, examples=examples, seed=plan.seed)
             )
-    if breach := breach_of_size(system.memory(), len(dataset.corpus), plan.budget):
+    breach = breach_of_size(system.memory(), len(dataset.corpus), plan.budget) or breach_of_calls(system, plan.budget)
+    if breach:
         events.send(outcome="over_budget", reason=breach)
         return
     with events.phase("save"), atomic_folder(Store(plan.out).build_folder(plan.build_id)) as folder:
@@ -88,6 +97,7 @@ def build(plan: BuildPlan, events: Events) -> None:
             build_seconds=seconds,
             peak_bytes=memory.peak,
             saved_bytes=folder_bytes(folder / "index"),
+            scorer_calls=getattr(system, "build_scorer_calls", None),
         )
         (folder / "build.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
 

@@ -58,6 +58,7 @@ class BuildFacts(Frozen):
     build_seconds: float
     peak_bytes: int
     saved_bytes: int
+    scorer_calls: int | None = None
 
 
 class Events:

@@ -113,6 +113,16 @@ def memory_notes(found: Sequence[Measurement]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def scorer_calls(facts: BuildFacts, serving: int, queries: int) -> list[Measurement]:
+    """Calls of a system's scorer: by the build, and per query over a batch of queries; none for one without."""
+    if facts.scorer_calls is None:
+        return []
+    return [
+        exact("build_scorer_calls", "call", facts.scorer_calls),
+        exact("scorer_calls", "call", serving / queries),
+    ]
+
+
 def exact(name: str, unit: str, value: float, *, direction: str = "lower") -> Measurement:
     """A figure read once, without an interval of its own."""
     value = float(value)

@@ -73,7 +73,9 @@ class Server:
     def _search(self, trial: TrialPlan, found: list[Measurement]) -> dict[str, Hits]:
         call, plan = self._call(trial), self.plan
         test, documents = self.dataset.queries["test"], len(self.dataset.corpus)
+        before = self._scorer_calls()
         hits = {"test": call(test)}  # also the warm-up of the batch path
+        found += made.scorer_calls(self.facts, self._scorer_calls() - before, len(test))
         check_hits(hits["test"], len(test), self._k(test), documents)
         found.append(made.throughput(len(test), batches(lambda: call(test), plan.effort)))
         ones = [test.take(slice(i, i + 1)) for i in range(min(len(test), _SINGLE_QUERIES))]
@@ -100,6 +102,10 @@ class Server:
         params = index.SearchParams.model_validate(trial.search)
         return lambda queries: index.search(queries, k, params)
 
+    def _scorer_calls(self) -> int:
+        """Pairs scored so far by a system that has a scorer."""
+        return getattr(self.system, "scorer_calls", 0)
+
     def _k(self, queries: Queries) -> int:
         """One more than the depth where a query's own document will be taken out."""
         return min(self.plan.depth + (queries.own_rows is not None), len(self.dataset.corpus))
@@ -111,6 +117,9 @@ class Server:
             name = made.latency_name(budget.latency_percentile)
             if by_name[name] > budget.latency_ms:
                 return f"{name} is {by_name[name]:.3g} ms, {budget.latency_ms:g} are allowed (latency_ms)"
+        calls = by_name.get("scorer_calls", 0)
+        if budget.scorer_calls is not None and calls > budget.scorer_calls:
+            return f"{calls:.4g} scorer calls per query, {budget.scorer_calls:,} are allowed (scorer_calls)"
         used = by_name.get("device_bytes", 0)
         if budget.device_bytes is not None and used > budget.device_bytes:
             return f"{used:,.0f} bytes on the device, {budget.device_bytes:,} are allowed (device_bytes)"
