@@ -1,0 +1,73 @@
+"""Loading a sentence-transformers model, and what the machine offers to run it: for encoding and for training."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from sentence_transformers import SentenceTransformer
+from transformers.utils import logging as transformers_logging
+
+from retrieval_bench.errors import DataError, UnavailableError, UsageError
+
+
+def choose_device(asked: str | None) -> torch.device:
+    """The device of this name; None is a GPU where there is one.
+
+    Raises:
+        UsageError: torch does not know such a device.
+        UnavailableError: this machine does not have it.
+    """
+    try:
+        device = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise UsageError(f"device {asked!r} is not one that torch knows: use 'cpu' or 'cuda'") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UnavailableError(f"device {asked!r}: torch sees {torch.cuda.device_count()} CUDA devices; use 'cpu'")
+    return device
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16, rather than emulating it."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+    except OSError:
+        return False  # not Linux: cannot be told, and float32 is right everywhere
+    return device.type == "cpu" and not words.isdisjoint({"avx512_bf16", "amx_bf16"})
+
+
+def open_model(folder: Path, device: torch.device) -> SentenceTransformer:
+    """The model of a folder, in float32 or as saved, ready to encode.
+
+    Raises:
+        DataError: the folder does not hold a model that can be loaded.
+    """
+    with no_bars():
+        try:
+            return SentenceTransformer(str(folder), device=str(device), local_files_only=True).eval()
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise DataError(f"{folder}: cannot be loaded as a sentence-transformers model: {reason}") from error
+
+
+def save_model(model: SentenceTransformer, folder: Path) -> None:
+    """Write a model into an existing folder, as ``open_model`` reads it: weights as safetensors, no card."""
+    with no_bars():
+        model.save(str(folder), create_model_card=False)
+
+
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """Without the bar that transformers shows while it loads weights."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
