@@ -63,6 +63,7 @@ def systems(scorer: Mapping[str, Any], anchors: int, calls: int) -> dict[str, tu
         "ANNCUR": ("cur", {**cur, "method": "anncur"}),
         "ANNCUR, pinv": ("cur", {**cur, "method": "anncur", "ridge": 0.0}),
         "ADACUR": ("cur", {**cur, "method": "adacur"}),
+        "residual (ours)": ("cur", {**cur, "method": "residual", "dual_encoder": "minilm"}),
         "AXN": ("cur", {**cur, "method": "axn", "dual_encoder": "minilm", "density": 1.0}),
         "AXN, a fifth of the scores": ("cur", {**cur, "method": "axn", "dual_encoder": "minilm"}),
     }

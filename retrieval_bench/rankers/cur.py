@@ -7,6 +7,8 @@ scores of all others follow from the anchors' (see ``_cur.solve``). Documents th
 - ``adacur`` (Yadav et al. 2023, arXiv 2305.02996): anchor documents are chosen in rounds, by the estimate so far.
 - ``axn`` (Yadav et al. 2024, arXiv 2405.03651): learned factors of documents and rounds as in adacur, started from a
   dual encoder when one is named; then a sparse share of the anchors' scores is enough.
+- ``residual`` (ours): rounds as in axn, over the dual encoder's vectors and the rows of what they leave unexplained of
+  the anchors' scores: ADACUR of the residual, for a scorer that mostly agrees with a dual encoder.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from pydantic import Field
 
 from retrieval_bench import registry
 from retrieval_bench.encoders import cached_encode, encode_queries, load_encoder
-from retrieval_bench.errors import ArtifactError, BudgetError, DataError
+from retrieval_bench.errors import ArtifactError, BudgetError, DataError, UsageError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.protocols import Encoder
 from retrieval_bench.rankers._calls import ScorerParams, calls_per_query, same_scorer, two_tiers
 from retrieval_bench.rankers._cur.anchors import anchor_queries, scored
-from retrieval_bench.rankers._cur.factors import Known, calibrated, fitted, pivots, truncated
+from retrieval_bench.rankers._cur.factors import Known, calibrated, fitted, pivots, truncated, with_residuals
 from retrieval_bench.rankers._cur.solve import in_rounds
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.scorers import Metered, load_scorer
@@ -48,7 +50,7 @@ _DEFAULT_ANCHORS = 100
 class CurParams(ScorerParams):
     """Build parameters. Anchors and calls that are left open are chosen from the budget and filled in by the build."""
 
-    method: Literal["anncur", "adacur", "axn"] = Field(default="adacur", description="see the module")
+    method: Literal["anncur", "adacur", "axn", "residual"] = Field(default="adacur", description="see the module")
     anchors: int | None = Field(
         default=None, ge=1, description="anchor queries; None: what build_scorer_calls pays for, at most 100"
     )
@@ -58,8 +60,15 @@ class CurParams(ScorerParams):
         default="pivoted", description="first documents: QR pivots of the anchors' scores, or drawn; axn: the encoder's"
     )
     ridge: float = Field(default=0.01, ge=0, description="of the query's regression; 0 is the pseudo-inverse")
-    dual_encoder: str | None = Field(default=None, description="axn: encoder to start from; None: full matrix, its SVD")
-    factors: int = Field(default=64, ge=1, le=4096, description="axn: dimensions of the documents' factors")
+    dual_encoder: str | None = Field(
+        default=None, description="axn, residual: encoder to start from; None: axn takes the full matrix, its SVD"
+    )
+    factors: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="axn: dimensions of the documents' factors; None: the encoder's or rank",
+    )
     density: float = Field(
         default=0.2, gt=0, le=1, description="axn with an encoder: share of documents scored per anchor, half at random"
     )
@@ -123,15 +132,17 @@ class Cur:
         candidates = anchor_queries(examples, documents)
         if not candidates:
             raise DataError("cur: no query to learn from and no document with a text; there is nothing to score")
-        sparse = params.method == "axn" and params.dual_encoder is not None
-        each = max(2, round(params.density * n)) if sparse else n
+        if params.method == "residual" and params.dual_encoder is None:
+            raise UsageError("cur: the method 'residual' needs a dual_encoder, e.g. 'minilm'")
+        started = params.method in ("axn", "residual") and params.dual_encoder is not None
+        each = max(2, round(params.density * n)) if started and params.method == "axn" else n
         count = _anchors(params.anchors, budget, each, len(candidates))
         queries = [candidates[i] for i in rng.permutation(len(candidates))[:count]]
         scorer = load_scorer(params.scorer, params.scorer_settings, where="cur")
         self._scorer = Metered.over(scorer, documents)
         self._start: _Start | None = None
-        if sparse:
-            known = self._sparse(params, documents, queries, min(each, n), rng)
+        if started:
+            known = self._from_encoder(params, documents, queries, min(each, n), rng)
         else:
             known = scored(self._scorer, documents, queries, [np.arange(n)] * count)
             matrix = np.stack([scores for _, scores in known])
@@ -140,10 +151,10 @@ class Cur:
         self._first = self._first_rows(params, calls, rng)
         self.params = params.model_copy(update={"anchors": count, "calls": calls})
 
-    def _sparse(
+    def _from_encoder(
         self, params: CurParams, documents: Sequence[str], queries: list[str], each: int, rng: np.random.Generator
     ) -> list[Known]:
-        """Score a share of the documents for each anchor, half of them the dual encoder's best, and fit the factors."""
+        """Score each anchor with ``each`` documents, half of them the dual encoder's best, and extend its vectors."""
         encoder = load_encoder(params.dual_encoder)
         vectors = np.asarray(cached_encode(encoder, documents))
         axes = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)[1][:, ::-1][:, : params.factors].astype(
@@ -159,7 +170,11 @@ class Cur:
         known = scored(self._scorer, documents, queries, rows)
         self._start = _Start(encoder, axes, np.array(calibrated(asked, items, known), np.float32))
         flat = np.vstack([items, np.ones((1, items.shape[1]), np.float32)])
-        self._factors = fitted(flat, self._start.priors(queries), known, ridge=params.ridge)
+        priors = self._start.priors(queries)
+        if params.method == "axn":
+            self._factors = fitted(flat, priors, known, ridge=params.ridge)
+        else:
+            self._factors = with_residuals(flat, priors, np.stack([scores for _, scores in known]))
         return known
 
     def _first_rows(self, params: CurParams, calls: int, rng: np.random.Generator) -> IntArray:
@@ -191,6 +206,7 @@ class Cur:
         params, calls = self.params, self.params.calls or 0  # filled in by the build
         first = self._first
         if prior is not None:
+            prior = np.pad(prior, (0, len(self._factors) - len(prior)))
             first = np.argsort(-(prior @ self._factors), kind="stable")[: len(first)]
         session = self._scorer.session(text, allowed=calls)
         rows, scores, estimates = in_rounds(

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from low_rank import ITEMS, RANK, asked, collection, exact
 
-from retrieval_bench.errors import ArtifactError, BudgetError, DataError, ScorerError
+from retrieval_bench.errors import ArtifactError, BudgetError, DataError, ScorerError, UsageError
 from retrieval_bench.rankers._cur.anchors import anchor_queries
-from retrieval_bench.rankers._cur.factors import Known, calibrated, fitted, pivots, truncated
+from retrieval_bench.rankers._cur.factors import Known, calibrated, fitted, pivots, truncated, with_residuals
 from retrieval_bench.rankers._cur.solve import coefficients, in_rounds
 from retrieval_bench.rankers.cur import Cur, CurParams
 from retrieval_bench.types import Budget, Corpus, Examples, FloatArray
@@ -228,3 +228,19 @@ def test_a_corpus_without_any_text_is_refused() -> None:
     params = CurParams(scorer="low_rank")
     with pytest.raises(DataError, match="nothing to score"):
         Cur().build(Corpus(ids=["a", "b"], texts=["", " "]), params, Budget())
+
+
+def test_residual_rows_make_up_for_what_the_start_lacks() -> None:
+    start, priors = RIGHT[:3], LEFT[:, :3]  # two of the five dimensions are missing
+    factors = with_residuals(start, priors[:10], MATRIX[:10])
+    assert factors.shape == (13, 200)
+    row, items = MATRIX[15], np.arange(12)
+    prior = np.pad(priors[15], (0, 10))
+    assert np.allclose(coefficients(factors, items, row[items], ridge=0.0, prior=prior) @ factors, row, atol=1e-2)
+    exact_start = with_residuals(RIGHT, LEFT, MATRIX * 0 + LEFT @ RIGHT)
+    assert np.isfinite(exact_start).all()
+
+
+def test_residual_needs_an_encoder() -> None:
+    with pytest.raises(UsageError, match="needs a dual_encoder"):
+        built({"method": "residual"})

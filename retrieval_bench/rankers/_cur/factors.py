@@ -29,8 +29,8 @@ def pivots(scores: FloatArray, count: int) -> IntArray:
     return order[: min(count, *scores.shape)]
 
 
-def truncated(scores: FloatArray, dim: int) -> FloatArray:
-    """(min(dim, a), n): the strongest right singular vectors of (a, n) scores, times their singular values."""
+def truncated(scores: FloatArray, dim: int | None) -> FloatArray:
+    """(min(dim, a), n): the strongest right singular vectors of (a, n) scores times their values; None takes all."""
     _, values, right = np.linalg.svd(scores, full_matrices=False)
     factors: FloatArray = (values[:, None] * right)[:dim].astype(np.float32)
     return factors
@@ -51,6 +51,23 @@ def calibrated(vectors: FloatArray, items: FloatArray, known: list[Known]) -> tu
         return 0.0, float(scores.mean())
     slope = float(((similar - similar.mean()) * (scores - scores.mean())).mean()) / spread
     return slope, float(scores.mean()) - slope * float(similar.mean())
+
+
+def with_residuals(start: FloatArray, priors: FloatArray, scores: FloatArray) -> FloatArray:
+    """Factors to start from, and below them what they leave unexplained of the anchors' scores, on the same scale.
+
+    Args:
+        start: (r, n).
+        priors: (a, r) coefficients of the anchor queries.
+        scores: (a, n) theirs.
+
+    Returns:
+        (r + a, n).
+    """
+    rest = scores - priors @ start
+    size = np.abs(rest).max()
+    scale = start.std() / max(float(rest.std()), np.finfo(np.float32).tiny) if size else 0.0
+    return np.vstack([start, scale * rest]).astype(np.float32)
 
 
 def fitted(start: FloatArray, priors: FloatArray, known: list[Known], *, ridge: float, sweeps: int = 2) -> FloatArray:
