@@ -26,7 +26,7 @@ from retrieval_bench.training.recipes import train_cocosoda, train_contrastive, 
 from retrieval_bench.training.settings import Settings
 from retrieval_bench.training.soup import SHARES, make_soup
 
-TRAIN, OTHER, SECOND_DOMAIN = "pystdlib", "cosqa", "beir-scifact"
+TRAIN, OTHER, SECOND_DOMAIN = "pystdlib", "cosqa", "beir/scifact"
 RECIPES = ("contrastive", "soup", "cocosoda", "matryoshka", "moe", "adapted")
 WEB_QUERIES = 0.5
 

@@ -134,7 +134,7 @@ def cocosoda(
     _print(done.gains, out)
 
 
-@train.command(epilog="Example: `retrieval-bench train moe pystdlib beir-scifact --out ./experts`")
+@train.command(epilog="Example: `retrieval-bench train moe pystdlib beir/scifact --out ./experts`")
 def moe(
     datasets: Annotated[list[str], typer.Argument(help="Two or more data sets with a `train` split: the domains.")],
     out: Folder,
