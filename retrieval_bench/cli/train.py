@@ -29,6 +29,9 @@ Tokens = Annotated[int, typer.Option("--tokens", help="Tokens kept of a document
 Frozen = Annotated[int, typer.Option("--frozen-layers", help="Lower transformer layers that stay as they are.")]
 Negatives = Annotated[int, typer.Option(help="Hard negatives of each query, mined with BM25.")]
 WebQueries = Annotated[float, typer.Option(help="Share of queries rewritten as people type them into a browser.")]
+SplitName = Annotated[
+    str, typer.Option("--split", help="Queries learned from: train, or tune where a set has no others.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1 (default: a GPU where there is one).")]
 
 
@@ -49,6 +52,7 @@ def contrastive(
     frozen_layers: Frozen = 2,
     negatives: Negatives = 1,
     web_queries: WebQueries = 0.0,
+    split: SplitName = "train",
     device: Device = None,
 ) -> None:
     """A dual encoder: in-batch negatives and hard ones from BM25."""
@@ -57,7 +61,7 @@ def contrastive(
 
     wanted = _settings(
         Settings, seed=seed, epochs=epochs, batch=batch, learning_rate=learning_rate, document_tokens=tokens,
-        frozen_layers=frozen_layers, negatives=negatives, web_queries=web_queries,
+        frozen_layers=frozen_layers, negatives=negatives, web_queries=web_queries, split=split,
     )  # fmt: skip
     done = train_contrastive(
         dataset, out, settings=wanted, start=start, evaluate=evaluate or (), device=device, progress=_shown()
@@ -165,7 +169,7 @@ def cross_encoder(
     _print(done.gains, out)
 
 
-@train.command(epilog="Example: `retrieval-bench train moe pystdlib beir-scifact --out ./experts`")
+@train.command(epilog="Example: `retrieval-bench train moe pystdlib beir/scifact --out ./experts`")
 def moe(
     datasets: Annotated[list[str], typer.Argument(help="Two or more data sets with a `train` split: the domains.")],
     out: Folder,

@@ -49,31 +49,34 @@ class Source(Protocol):
 
 
 class Pairs:
-    """Queries of the ``train`` split with a relevant document each, shuffled anew in every epoch."""
+    """Queries of one split with a relevant document each, shuffled anew in every epoch."""
 
     def __init__(self, dataset: Dataset, settings: Settings) -> None:
         """Collect the pairs and mine the hard negatives.
 
         Args:
-            dataset: with texts, and judgments of its ``train`` split.
-            settings: batch size, hard negatives and seed.
+            dataset: with texts, and judgments of the split.
+            settings: split, batch size, hard negatives and seed.
 
         Raises:
             DataError: there is nothing to learn from.
         """
         where = f"data set {dataset.name!r}"
-        if "train" not in dataset.queries or "train" not in dataset.qrels:
-            raise DataError(f"{where}: has no judged queries of a split 'train'; train on one that has, e.g. pystdlib")
+        split = settings.split
+        if split not in dataset.queries or split not in dataset.qrels:
+            raise DataError(
+                f"{where}: has no judged queries of a split {split!r}; train on one that has, e.g. pystdlib"
+            )
         self._settings = settings
-        self._queries = dataset.queries["train"].require_texts()
+        self._queries = dataset.queries[split].require_texts()
         self._documents = dataset.corpus.require_texts()
-        self._relevant = _relevant_rows(dataset.qrels["train"], len(self._documents))
+        self._relevant = _relevant_rows(dataset.qrels[split], len(self._documents))
         self._asked = np.flatnonzero([len(rows) > 0 for rows in self._relevant]).astype(np.int64)
         if len(self._asked) < 2:
             raise DataError(
                 f"{where}: {len(self._asked)} training queries have a relevant document; at least 2 are needed"
             )
-        self._negatives = self._mined(dataset.corpus, dataset.queries["train"]) if settings.negatives else {}
+        self._negatives = self._mined(dataset.corpus, dataset.queries[split]) if settings.negatives else {}
 
     def __len__(self) -> int:
         """Steps in an epoch; what does not fill a last batch waits for the next epoch's shuffle."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from retrieval_bench.types import Frozen
@@ -11,6 +13,9 @@ class Settings(Frozen):
     """Settings of one run; the defaults end within minutes on two CPU cores with the packaged encoder."""
 
     seed: int = Field(default=0, ge=0, description="of every random choice: the same seed gives the same weights")
+    split: Literal["train", "tune"] = Field(
+        default="train", description="queries learned from; after learning from tune nothing can be chosen on it"
+    )
     epochs: int = Field(default=1, ge=1, description="passes over the training queries")
     batch: int = Field(default=32, ge=2, description="queries in a step; their documents are each other's negatives")
     learning_rate: float = Field(default=2e-5, gt=0, description="at its peak, after the warm-up")

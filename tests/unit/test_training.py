@@ -196,6 +196,12 @@ def test_batches_pair_queries_with_their_documents(toy: str) -> None:
     assert pairs.batch(0, 0).queries != pairs.batch(1, 0).queries
 
 
+def test_the_split_decides_what_is_learned_from(toy: str) -> None:
+    pairs = Pairs(load_dataset(toy), SETTINGS.model_copy(update={"split": "tune"}))
+    assert len(pairs) == 16 // 8
+    assert all(64 <= row < 80 for place in range(2) for row in pairs.batch(0, place).document_rows[:8])
+
+
 def test_domains_take_turns_and_keep_their_batches(toy: str, tmp_path: Path) -> None:
     other = load_dataset(str(toy_collection(tmp_path / "other", seed=1)))
     sources = [Pairs(load_dataset(toy), SETTINGS), Pairs(other, SETTINGS)]
