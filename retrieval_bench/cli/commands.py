@@ -40,7 +40,7 @@ def run(
     latency_ms: Annotated[
         float | None, typer.Option(help="Budget: single-query latency at --latency-percentile.")
     ] = None,
-    latency_percentile: Annotated[float | None, typer.Option(help="At which latency counts, e.g. 99.9.")] = 95.0,
+    latency_percentile: Annotated[float | None, typer.Option(help="E.g. 99.9 (default: 95).")] = None,
     scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls per query.")] = None,
     build_scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls of a build.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,

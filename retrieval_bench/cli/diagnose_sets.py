@@ -118,6 +118,49 @@ def tournament(
     give(section, as_json=as_json, html=html)
 
 
+@diagnose.command(epilog="Example: `retrieval-bench diagnose variance ivf_pq runs/seed-0 runs/seed-1 runs/seed-2`")
+def variance(
+    system: Annotated[str, typer.Argument(help="A system that all these runs chose a setting of.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs that differ in seed, build, or machine.")],
+    metric: Annotated[str, typer.Option(help="A measurement; of repeated ones, such as batch_qps, every repeat.")] = (
+        "batch_qps"
+    ),
+    as_json: Json = False, html: Html = None,
+) -> None:  # fmt: skip
+    """Where the spread of a figure comes from: machine, seed, build, or repeats."""
+    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.records import Store
+    from retrieval_bench.statistics import variance_components
+
+    values: list[float] = []
+    labels: dict[str, list[str]] = {"machine": [], "seed": [], "run": []}
+    for folder in runs:
+        store = Store(folder)
+        trial = store.summary().chosen.get(system)
+        found = None if trial is None else store.record(trial).measurement(metric)
+        if trial is None or found is None:
+            raise UsageError(f"{folder}: has no {metric} of a chosen setting of {system!r}")
+        record = store.record(trial)
+        samples = found.samples or (found.value,)
+        values += np.log(samples).tolist()
+        for name, label in (("machine", record.machine.get("cpu", "")), ("seed", record.seed), ("run", folder)):
+            labels[name] += [str(label)] * len(samples)
+    # What does not vary, or varies with every value, cannot be told from the rest.
+    factors = {n: g for n, g in labels.items() if 1 < len(set(g)) < len(values)}
+    if "seed" in factors and "run" in factors and len(set(factors["seed"])) == len(set(factors["run"])):
+        del factors["run"]  # a run for each seed: the two are one
+    parts = variance_components(values, factors)
+    total = sum(parts.values()) or 1.0
+    most = max(parts, key=lambda name: parts[name])
+    section = Section(
+        title=f"Variance of {metric}: {system}, {len(runs)} runs",
+        says=(f"Most of it, {parts[most] / total:.0%}, is between one {most} and another.",),
+        columns=("source", "standard deviation, percent", "share of the variance"),
+        rows=tuple((name, 100 * float(np.sqrt(v)), v / total) for name, v in parts.items()),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
 @diagnose.command(epilog="Example: `retrieval-bench diagnose throughput --sizes 1 --sizes 16 --sizes 64`")
 def throughput(
     encoder: Annotated[str | None, typer.Argument(help="sentence-transformers model (default: MiniLM).")] = None,

@@ -21,7 +21,9 @@ _LIMITS = {
     "build_seconds": ("build in", "s"),
     "latency_ms": ("single query in", "ms"),
     "scorer_calls": ("", "scorer calls per query"),
+    "build_scorer_calls": ("", "scorer calls of the build"),
     "tuning_trials": ("", "tuning trials per system"),
+    "tuning_seconds": ("", "s of tuning per system"),
     "threads": ("", "threads"),
 }
 
