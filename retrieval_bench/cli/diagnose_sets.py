@@ -26,8 +26,8 @@ def difficulty(
     """What makes vectors hard to search: effective rank, hubs, intrinsic dimension, contrast, foreign queries."""
     from retrieval_bench.datasets import exact_neighbors, load_dataset
     from retrieval_bench.diagnostics import difficulty, distribution
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.encoders import load_encoder
+    from retrieval_bench.records.section import Section
     from retrieval_bench.runner.prepared import encoded, normalised_for_search
 
     data = load_dataset(dataset, rows=rows)
@@ -65,8 +65,8 @@ def difficulty(
 def metrics(as_json: Json = False, html: Html = None, out: Out = None) -> None:
     """Whether metrics agree about the systems of a run, and how large a difference must be to be believed."""
     from retrieval_bench.diagnostics.metrics import agreement, believable_difference
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.records import Store
+    from retrieval_bench.records.section import Section
 
     store = Store(run_folder(None, out))
     summary = store.summary()
@@ -85,7 +85,7 @@ def metrics(as_json: Json = False, html: Html = None, out: Out = None) -> None:
         columns=("metric", "metric", "Kendall's tau of their rankings"),
         rows=tuple((a, b, None if np.isnan(tau) else tau) for (a, b), tau in pairs.items()),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=store.folder)
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose tournament results/glove-50 results/pystdlib`")
@@ -94,8 +94,8 @@ def tournament(
     metric: Metric = None, as_json: Json = False, html: Html = None,
 ) -> None:  # fmt: skip
     """Rank systems by pairwise wins over data sets (Bradley-Terry), beside their plain mean."""
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.records import Store
+    from retrieval_bench.records.section import Section
     from retrieval_bench.statistics import bradley_terry
 
     table: dict[str, list[float]] = {}
@@ -128,8 +128,8 @@ def variance(
     as_json: Json = False, html: Html = None,
 ) -> None:  # fmt: skip
     """Where the spread of a figure comes from: machine, seed, build, or repeats."""
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.records import Store
+    from retrieval_bench.records.section import Section
     from retrieval_bench.statistics import variance_components
 
     values: list[float] = []
@@ -169,9 +169,9 @@ def throughput(
     as_json: Json = False, html: Html = None,
 ) -> None:  # fmt: skip
     """How fast an encoder is at each batch size and length, and which batch size to use."""
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.diagnostics.throughput import best_batch, landscape
     from retrieval_bench.encoders import load_encoder
+    from retrieval_bench.records.section import Section
 
     model = load_encoder(encoder)
     points = landscape(model.encode, sizes=sizes or (1, 4, 16, 64), words=words or (8, 64, 200))

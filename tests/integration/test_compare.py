@@ -177,7 +177,8 @@ def test_diagnostics_of_a_run(home_of_the_run: rb.Run, tmp_path: Path, command: 
     assert said.exit_code == 0, said.output
     assert says in said.output
     assert page.read_text().startswith("<section>")
-    assert json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)["title"]
+    title = json.loads(CliRunner().invoke(app, [*asked, "--json"]).output)["title"]
+    assert title in [s.title for s in Store(home_of_the_run.folder).sections()]
 
 
 def test_a_tournament_over_runs_and_the_difficulty_of_data(home_of_the_run: rb.Run) -> None:
