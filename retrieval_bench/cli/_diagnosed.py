@@ -15,7 +15,7 @@ from retrieval_bench.cli._app import console
 from retrieval_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.records.section import Section
     from retrieval_bench.types import Dataset, Hits, TrialRecord
 
 Json = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
@@ -27,18 +27,19 @@ Metric = Annotated[str | None, typer.Option(help="Which measurement (default: th
 class Diagnosed:
     """A trial, its data as it was served, and its per-query values on held-out queries."""
 
+    folder: Path
     trial: TrialRecord
     data: Dataset
     metric: str
     values: npt.NDArray[np.float64]
 
-    def hits(self, out: Path) -> Hits:
+    def hits(self) -> Hits:
         """Its answers to the held-out queries, asked again."""
         from retrieval_bench.comparison.compare import contender
         from retrieval_bench.comparison.race import served
         from retrieval_bench.records import Store
 
-        found = contender(Store(out), self.trial, self.trial.system)
+        found = contender(Store(self.folder), self.trial, self.trial.system)
         if found is None:
             raise UsageError(f"the built index of trial {self.trial.trial_id} was removed; run the benchmark again")
         with served([found], sample_seconds=0.0) as running:
@@ -65,14 +66,17 @@ def diagnosed(name: str, out: Path, metric: str | None) -> Diagnosed:
     values = store.per_query(trial.trial_id, "test")
     if metric not in values:
         raise UsageError(f"trial {trial.trial_id} has no {metric}; it has {', '.join(sorted(values)) or 'no values'}")
-    return Diagnosed(trial=trial, data=opened(folder), metric=metric, values=values[metric])
+    return Diagnosed(folder=out, trial=trial, data=opened(folder), metric=metric, values=values[metric])
 
 
-def give(section: Section, *, as_json: bool, html: Path | None) -> None:
-    """Print a section, or give it as JSON; and write it as HTML where asked."""
-    from retrieval_bench.diagnostics.section import shown
+def give(section: Section, *, as_json: bool, html: Path | None, run: Path | None = None) -> None:
+    """Print a section, or give it as JSON; write it as HTML where asked; keep it with the run that it speaks of."""
     from retrieval_bench.files import write_text
+    from retrieval_bench.records import Store
+    from retrieval_bench.records.section import shown
 
+    if run is not None:
+        Store(run).write_section(section)
     if html is not None:
         write_text(html, section.html() + "\n")
     if as_json:

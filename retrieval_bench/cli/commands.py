@@ -40,7 +40,7 @@ def run(
     latency_ms: Annotated[
         float | None, typer.Option(help="Budget: single-query latency at --latency-percentile.")
     ] = None,
-    latency_percentile: Annotated[float | None, typer.Option(help="At which latency counts, e.g. 99.9.")] = 95.0,
+    latency_percentile: Annotated[float | None, typer.Option(help="E.g. 99.9 (default: 95).")] = None,
     scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls per query.")] = None,
     build_scorer_calls: Annotated[int | None, typer.Option(help="Budget: scorer calls of a build.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
@@ -64,6 +64,7 @@ def run(
     """Benchmark systems on DATASET under one budget; the same command continues an interrupted run."""
     from retrieval_bench.cli.progress import Progress
     from retrieval_bench.measure.clock import Effort
+    from retrieval_bench.records import Store
     from retrieval_bench.report import table, write_html
     from retrieval_bench.runner import run as run_benchmark
 
@@ -82,7 +83,7 @@ def run(
         )  # fmt: skip
     console.print(table(done.records, done.summary))
     page = done.folder / "report.html"
-    write_html(done.records, done.summary, page)
+    write_html(done.records, done.summary, page, Store(done.folder).sections())
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
     if done.summary.winner:
         console.print(f"Winner: retrieval-bench export {done.summary.winner} FOLDER --out {done.folder}",
@@ -104,7 +105,7 @@ def report(
     summary = store.summary()
     records = store.records(summary.trials)
     console.print(table(records, summary))
-    write_html(records, summary, folder / "report.html")
+    write_html(records, summary, folder / "report.html", store.sections())
     console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
 
 

@@ -19,8 +19,8 @@ Trial = Annotated[str, typer.Argument(help="A trial id (or its beginning), or a 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose tail hnsw --out results/glove-50`")
 def tail(trial: Trial, metric: Metric = None, as_json: Json = False, html: Html = None, out: Out = None) -> None:
     """The worst queries: low percentiles, and robustness-delta, the share of queries that get at least delta."""
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.diagnostics.tail import robustness, worst
+    from retrieval_bench.records.section import Section
 
     found = diagnosed(trial, run_folder(None, out), metric)
     deltas = [(f"share of queries with at least {d:g}", robustness(found.values, d), None, None) for d in (0.5, 0.9, 1)]
@@ -31,7 +31,7 @@ def tail(trial: Trial, metric: Metric = None, as_json: Json = False, html: Html 
         says=(f"{1 - share:.1%} of the queries get less than half of what could be found for them.",),
         columns=("", found.metric, "low", "high"), rows=(*low, *deltas),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=found.folder)
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose slices dense --by rarity --out results/pystdlib`")
@@ -42,7 +42,7 @@ def slices(
 ) -> None:  # fmt: skip
     """A mean taken apart by kinds of queries."""
     from retrieval_bench.diagnostics import distribution, slices
-    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.records.section import Section
 
     found = diagnosed(trial, run_folder(None, out), metric)
     asked, corpus = found.data.queries["test"], found.data.corpus
@@ -65,7 +65,7 @@ def slices(
         columns=(f"{by} from", "to", "queries", found.metric, "low", "high"),
         rows=tuple((s.low, s.high, s.n, s.mean, s.mean_low, s.mean_high) for s in parts),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=found.folder)
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose generalisation dense --out results/scifact`")
@@ -75,7 +75,7 @@ def generalisation(
     """Interpolation and extrapolation: quality on the test queries nearest to training queries, and on the farthest."""
     from retrieval_bench.diagnostics.interpolation import generalisation as resampled
     from retrieval_bench.diagnostics.interpolation import similarity_to_training
-    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.records.section import Section
 
     found = diagnosed(trial, run_folder(None, out), metric)
     learnt = found.data.queries.get("train")
@@ -93,19 +93,18 @@ def generalisation(
         rows=(("nearest to training queries", both.interpolation, *both.interpolation_interval, both.n),
               ("farthest from them", both.extrapolation, *both.extrapolation_interval, both.n)),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=found.folder)
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose judged bm25 --out results/scifact`")
 def judged(trial: Trial, as_json: Json = False, html: Html = None, out: Out = None) -> None:
     """How many answers anyone judged, and how much the others may cost."""
     from retrieval_bench.diagnostics.judgments import reach
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.quality import without_own
+    from retrieval_bench.records.section import Section
 
-    folder = run_folder(None, out)
-    found = diagnosed(trial, folder, "nDCG@10")
-    hits = found.hits(folder)
+    found = diagnosed(trial, run_folder(None, out), "nDCG@10")
+    hits = found.hits()
     rows = without_own(hits, found.data.queries["test"].own_rows, hits.rows.shape[1])
     cuts = [reach(rows, found.data.qrels["test"], k=k) for k in (5, 10, 20) if k <= rows.shape[1]]
     section = Section(
@@ -115,7 +114,7 @@ def judged(trial: Trial, as_json: Json = False, html: Html = None, out: Out = No
         columns=("k", "judged@k", "nDCG@k", "nDCG@k without unjudged", "difference"),
         rows=tuple((c.k, c.judged, c.usual, c.condensed, c.bias) for c in cuts),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=found.folder)
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose contamination dense training.txt --out results/pystdlib`")
@@ -127,7 +126,7 @@ def contamination(
 ) -> None:  # fmt: skip
     """What test queries share with training data, and whether scores are higher where they do."""
     from retrieval_bench.diagnostics.contamination import benefit, overlap
-    from retrieval_bench.diagnostics.section import Section
+    from retrieval_bench.records.section import Section
 
     found = diagnosed(trial, run_folder(None, out), metric)
     if not training.is_file():
@@ -146,7 +145,7 @@ def contamination(
         columns=("query", "longest shared span, words", "share of its words"),
         rows=tuple((asked.ids[i], int(shared.longest[i]), float(shared.share[i])) for i in worst if dirty[i]),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=found.folder)
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose energy hnsw --out results/glove-50`")
@@ -160,9 +159,9 @@ def energy(
 
     from retrieval_bench.comparison.compare import contender
     from retrieval_bench.comparison.race import served
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.measure.energy import joules, meters
     from retrieval_bench.records import Store
+    from retrieval_bench.records.section import Section
 
     folder, counters = run_folder(None, out), meters()
     found = diagnosed(trial, folder, None)
@@ -185,4 +184,4 @@ def energy(
         columns=("counter", "joule per query", "above idle"),
         rows=tuple((name, used / queries, (used - idle[name]) / queries) for name, used in busy.items()),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=found.folder)

@@ -26,8 +26,8 @@ def difficulty(
     """What makes vectors hard to search: effective rank, hubs, intrinsic dimension, contrast, foreign queries."""
     from retrieval_bench.datasets import exact_neighbors, load_dataset
     from retrieval_bench.diagnostics import difficulty, distribution
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.encoders import load_encoder
+    from retrieval_bench.records.section import Section
     from retrieval_bench.runner.prepared import encoded, normalised_for_search
 
     data = load_dataset(dataset, rows=rows)
@@ -65,8 +65,8 @@ def difficulty(
 def metrics(as_json: Json = False, html: Html = None, out: Out = None) -> None:
     """Whether metrics agree about the systems of a run, and how large a difference must be to be believed."""
     from retrieval_bench.diagnostics.metrics import agreement, believable_difference
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.records import Store
+    from retrieval_bench.records.section import Section
 
     store = Store(run_folder(None, out))
     summary = store.summary()
@@ -85,7 +85,7 @@ def metrics(as_json: Json = False, html: Html = None, out: Out = None) -> None:
         columns=("metric", "metric", "Kendall's tau of their rankings"),
         rows=tuple((a, b, None if np.isnan(tau) else tau) for (a, b), tau in pairs.items()),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=store.folder)
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose tournament results/glove-50 results/pystdlib`")
@@ -94,8 +94,8 @@ def tournament(
     metric: Metric = None, as_json: Json = False, html: Html = None,
 ) -> None:  # fmt: skip
     """Rank systems by pairwise wins over data sets (Bradley-Terry), beside their plain mean."""
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.records import Store
+    from retrieval_bench.records.section import Section
     from retrieval_bench.statistics import bradley_terry
 
     table: dict[str, list[float]] = {}
@@ -118,6 +118,49 @@ def tournament(
     give(section, as_json=as_json, html=html)
 
 
+@diagnose.command(epilog="Example: `retrieval-bench diagnose variance ivf_pq runs/seed-0 runs/seed-1 runs/seed-2`")
+def variance(
+    system: Annotated[str, typer.Argument(help="A system that all these runs chose a setting of.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs that differ in seed, build, or machine.")],
+    metric: Annotated[str, typer.Option(help="A measurement; of repeated ones, such as batch_qps, every repeat.")] = (
+        "batch_qps"
+    ),
+    as_json: Json = False, html: Html = None,
+) -> None:  # fmt: skip
+    """Where the spread of a figure comes from: machine, seed, build, or repeats."""
+    from retrieval_bench.records import Store
+    from retrieval_bench.records.section import Section
+    from retrieval_bench.statistics import variance_components
+
+    values: list[float] = []
+    labels: dict[str, list[str]] = {"machine": [], "seed": [], "run": []}
+    for folder in runs:
+        store = Store(folder)
+        trial = store.summary().chosen.get(system)
+        found = None if trial is None else store.record(trial).measurement(metric)
+        if trial is None or found is None:
+            raise UsageError(f"{folder}: has no {metric} of a chosen setting of {system!r}")
+        record = store.record(trial)
+        samples = found.samples or (found.value,)
+        values += np.log(samples).tolist()
+        for name, label in (("machine", record.machine.get("cpu", "")), ("seed", record.seed), ("run", folder)):
+            labels[name] += [str(label)] * len(samples)
+    # What does not vary, or varies with every value, cannot be told from the rest.
+    factors = {n: g for n, g in labels.items() if 1 < len(set(g)) < len(values)}
+    if "seed" in factors and "run" in factors and len(set(factors["seed"])) == len(set(factors["run"])):
+        del factors["run"]  # a run for each seed: the two are one
+    parts = variance_components(values, factors)
+    total = sum(parts.values()) or 1.0
+    most = max(parts, key=lambda name: parts[name])
+    section = Section(
+        title=f"Variance of {metric}: {system}, {len(runs)} runs",
+        says=(f"Most of it, {parts[most] / total:.0%}, is between one {most} and another.",),
+        columns=("source", "standard deviation, percent", "share of the variance"),
+        rows=tuple((name, 100 * float(np.sqrt(v)), v / total) for name, v in parts.items()),
+    )  # fmt: skip
+    give(section, as_json=as_json, html=html)
+
+
 @diagnose.command(epilog="Example: `retrieval-bench diagnose throughput --sizes 1 --sizes 16 --sizes 64`")
 def throughput(
     encoder: Annotated[str | None, typer.Argument(help="sentence-transformers model (default: MiniLM).")] = None,
@@ -126,9 +169,9 @@ def throughput(
     as_json: Json = False, html: Html = None,
 ) -> None:  # fmt: skip
     """How fast an encoder is at each batch size and length, and which batch size to use."""
-    from retrieval_bench.diagnostics.section import Section
     from retrieval_bench.diagnostics.throughput import best_batch, landscape
     from retrieval_bench.encoders import load_encoder
+    from retrieval_bench.records.section import Section
 
     model = load_encoder(encoder)
     points = landscape(model.encode, sizes=sizes or (1, 4, 16, 64), words=words or (8, 64, 200))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from retrieval_bench.errors import DataError, UnknownNameError, UsageError
 from retrieval_bench.files import atomic_file, write_text
+from retrieval_bench.records.section import Section
 from retrieval_bench.records.summary import RunSummary
 from retrieval_bench.types import TrialRecord
 
@@ -23,7 +25,7 @@ from retrieval_bench.types import TrialRecord
 class Store:
     """The records, per-query values and built indexes of one run.
 
-    Layout: ``records/<trial>.json``, ``queries/<trial>.parquet``, ``builds/<build>/``.
+    Layout: ``records/<trial>.json``, ``queries/<trial>.parquet``, ``builds/<build>/``, ``sections/<title>.json``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -125,6 +127,16 @@ class Store:
         if not path.exists():
             raise UsageError(f"{self.folder}: holds no finished run; make one with `retrieval-bench run DATASET`")
         return RunSummary.model_validate_json(path.read_text(encoding="utf-8"))
+
+    def write_section(self, section: Section) -> None:
+        """Keep what a diagnostic said, in place of what it said before; the report shows it."""
+        name = "-".join(re.findall(r"\w+", section.title.lower()))
+        write_text(self.folder / "sections" / f"{name}.json", section.model_dump_json(indent=1) + "\n")
+
+    def sections(self) -> list[Section]:
+        """What diagnostics said of this run, by title."""
+        files = sorted((self.folder / "sections").glob("[!.]*.json"))
+        return [Section.model_validate_json(f.read_text(encoding="utf-8")) for f in files]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

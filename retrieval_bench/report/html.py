@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrieval_bench.files import write_text
+from retrieval_bench.records.section import Section
 from retrieval_bench.records.summary import RunSummary
 from retrieval_bench.registry import missing
 from retrieval_bench.types import TrialRecord
 
 
-def write_html(records: Sequence[TrialRecord], summary: RunSummary, path: Path) -> None:
+def write_html(
+    records: Sequence[TrialRecord], summary: RunSummary, path: Path, sections: Sequence[Section] = ()
+) -> None:  # fmt: skip
     """Write the report of one run as one self-contained file of about 5 MB, atomically.
 
     The same input gives the same file.
@@ -20,6 +23,7 @@ def write_html(records: Sequence[TrialRecord], summary: RunSummary, path: Path) 
         records: the trials of the run, in the order they ran; none, or failed ones only, give a report that says so.
         summary: the run as a whole.
         path: the file to write or replace; missing folders are made.
+        sections: what diagnostics said of the run, shown before its trials.
 
     Raises:
         UsageError: the summary names trials that are not among the records.
@@ -30,4 +34,4 @@ def write_html(records: Sequence[TrialRecord], summary: RunSummary, path: Path) 
         from retrieval_bench.report.page import render
     except ModuleNotFoundError as error:
         raise missing("the HTML report", error) from error
-    write_text(path, render(records, summary))
+    write_text(path, render(records, summary, sections))

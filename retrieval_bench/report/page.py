@@ -18,6 +18,8 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from retrieval_bench.records.section import Section
+from retrieval_bench.records.section import shown as cell
 from retrieval_bench.records.summary import RunSummary
 from retrieval_bench.report import facts, text
 from retrieval_bench.report.columns import MEMORY, OVERVIEW_RANK, columns, present
@@ -26,12 +28,13 @@ from retrieval_bench.report.rows import failures, interval, per_vector, recall_n
 from retrieval_bench.types import TrialRecord
 
 
-def render(records: Sequence[TrialRecord], summary: RunSummary) -> str:
+def render(records: Sequence[TrialRecord], summary: RunSummary, sections: Sequence[Section] = ()) -> str:
     """The report as HTML text.
 
     Args:
         records: the trials of the run, in the order they ran; may be empty.
         summary: the run as a whole.
+        sections: what diagnostics said of it.
 
     Raises:
         UsageError: the summary names trials that are not among the records.
@@ -47,6 +50,7 @@ def render(records: Sequence[TrialRecord], summary: RunSummary) -> str:
         .render(
             summary=summary,
             records=records,
+            sections=sections,
             rows=shown,
             winner=winner,
             failures=failures(records),
@@ -71,7 +75,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"text": text, "facts": facts, "interval": interval, "per_vector": per_vector}
+    environment.globals |= {"text": text, "facts": facts, "interval": interval, "per_vector": per_vector, "cell": cell}
     return environment
 
 

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import retrieval_bench as rb
+from retrieval_bench.cli import app
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store
 from retrieval_bench.tuning import Tuning, tune
@@ -88,3 +90,17 @@ def test_the_same_call_computes_nothing_twice(tuned: Tuned, first: Tuning) -> No
     events: list[dict[str, object]] = []
     assert tuned.run(seed=1, on_event=events.append) == first
     assert not any("phase" in event for event in events)
+
+
+def test_the_command_says_what_it_picked(tuned: Tuned, first: Tuning) -> None:
+    said = CliRunner().invoke(
+        app,
+        ["tune", str(tuned.folder / "v.npy"), "--index", str(tuned.folder / "lists.toml"), "--sampler", "random",
+         "--target", "qps@recall=0.9", "--trials", "5", "--threads", "1", "--seed", "1", "--out",
+         str(tuned.folder / "out")],
+    )  # fmt: skip
+    assert said.exit_code == 0, said.output
+    held_out = first.systems[0].held_out
+    assert held_out is not None
+    assert f"Pick for qps@neighbor_recall@10=0.9: lists ({held_out.trial})" in said.output
+    assert "+0.0000" in said.output

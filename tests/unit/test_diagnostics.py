@@ -17,11 +17,11 @@ from retrieval_bench.diagnostics import (
     slices,
     tail,
 )
-from retrieval_bench.diagnostics.section import Section
 from retrieval_bench.diagnostics.throughput import Point, best_batch, landscape
 from retrieval_bench.errors import UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.energy import joules, meters
+from retrieval_bench.records.section import Section
 from retrieval_bench.types import Qrels
 
 RNG = np.random.default_rng(0)

@@ -13,6 +13,7 @@ import pytest
 from made_up_run import trial
 
 from retrieval_bench.errors import DataError, UsageError
+from retrieval_bench.records.section import Section
 from retrieval_bench.report import write_html
 from retrieval_bench.types import TrialRecord
 
@@ -179,3 +180,12 @@ def test_a_summary_that_does_not_fit_leaves_the_old_file(tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(DataError):
         write_html(made_up_run.run(), made_up_run.summary(), tmp_path / "file" / "report.html")
+
+
+def test_what_diagnostics_said_is_a_section_and_stays_text(tmp_path: Path) -> None:
+    said = Section(title="Tail", says=("<script>alert(1)</script>",), columns=("p",), rows=((0.123456,), (None,)))
+    write_html(made_up_run.run(), made_up_run.summary(), tmp_path / "report.html", [said])
+    page = (tmp_path / "report.html").read_text()
+    assert '<a href="#diagnostics">' in page
+    assert "<td>0.1235</td>" in page
+    assert "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>" in page

@@ -1,4 +1,4 @@
-"""What a diagnostic says: sentences and a table, printable, and writable as JSON and as a section of HTML."""
+"""What a diagnostic says: sentences and a table, printable, kept with a run as JSON, and shown in its report."""
 
 from __future__ import annotations
 
