@@ -30,18 +30,18 @@ class DatasetCard(Frozen):
     reader: str = Field(description="a name of `registry.readers`")
     licence: str = "unknown"
     homepage: str = ""
-    metric: Metric | None = Field(None, description="None: the file says, or 'cos' for encoded text")
-    file: str | None = Field(None, description="name of the local file or folder")
-    url: str | None = Field(None, description="where to download the file or archive")
+    metric: Metric | None = Field(default=None, description="None: the file says, or 'cos' for encoded text")
+    file: str | None = Field(default=None, description="name of the local file or folder")
+    url: str | None = Field(default=None, description="where to download the file or archive")
     sha256: str | None = None
     md5: str | None = None
-    get: str = Field("", description="one line: how to get it where `url` cannot be reached")
+    get: str = Field(default="", description="one line: how to get it where `url` cannot be reached")
     splits: dict[Literal["train", "tune", "test"], str] = Field(
         default_factory=dict, description="our split = the source's name for it; empty: found by the reader"
     )
-    queries_are_documents: bool = Field(False, description="take each query's own document out of its hits")
+    queries_are_documents: bool = Field(default=False, description="take each query's own document out of its hits")
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the reader")
-    path: Path | None = Field(None, exclude=True, description="set when the data set was asked for by path")
+    path: Path | None = Field(default=None, exclude=True, description="set when the data set was asked for by path")
 
 
 class Range(Frozen):
@@ -49,7 +49,7 @@ class Range(Frozen):
 
     low: float
     high: float
-    log: bool = Field(False, description="search their logarithm: for what matters by factors")
+    log: bool = Field(default=False, description="search their logarithm: for what matters by factors")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -75,11 +75,11 @@ class SystemCard(Frozen):
     summary: str
     kind: Literal["index", "ranker"]
     backend: str
-    source: str = Field("", description="paper or library that the method comes from")
-    default: bool = Field(False, description="part of a run that names no system")
+    source: str = Field(default="", description="paper or library that the method comes from")
+    default: bool = Field(default=False, description="part of a run that names no system")
     build: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Any] = Field(default_factory=dict)
-    space: Space | None = Field(None, description="what tuning tries; None: around the values above and the defaults")
+    space: Space | None = Field(default=None, description="what tuning tries; None: around the values above and the defaults")
 
     @property
     def hash(self) -> str:
