@@ -20,7 +20,7 @@ DOCUMENTS = {
     "d1": "the crane lifts steel",
     "d2": "birds sing at dawn and at dusk",
     "d3": "sorting a list of numbers",
-    "d4": "q1 steel crane",
+    "d4": "steel crane steel crane",
     **{f"f{i}": f"filler number {i}" for i in range(8)},  # so that metrics at 10 can be measured
 }
 
