@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.types import FloatArray
 
+Rows = TypeVar("Rows", bound=npt.NDArray[np.integer[Any]])
 
-def top_rows(
-    rows: npt.NDArray[np.integer[Any]], scores: FloatArray, k: int
-) -> tuple[npt.NDArray[np.integer[Any]], FloatArray]:
+
+def top_rows(rows: Rows, scores: FloatArray, k: int) -> tuple[Rows, FloatArray]:
     """The k rows of greatest score, in ascending order of row; of equal scores at the edge the first rows.
 
     Args:
@@ -25,4 +25,4 @@ def top_rows(
     least = np.partition(scores, -k)[-k]
     above, ties = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
     kept = np.concatenate([above, ties[: k - len(above)]])
-    return rows[kept], scores[kept]
+    return cast("Rows", rows[kept]), scores[kept]

@@ -120,7 +120,7 @@ class Knrm:
                 )
                 loss = torch.relu(1 - margin).mean()
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             reached = self._held_out(learn, held, first, asked)
             if reached > best or not len(held):

@@ -6,6 +6,7 @@ judged questions that are never those reported.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -116,7 +117,7 @@ class Ltr:
             "num_threads": 1,
             "verbose": -1,
         }
-        stop = [lightgbm.early_stopping(_PATIENCE, verbose=False)] if len(held) else []
+        stop: list[Callable[..., Any]] = [lightgbm.early_stopping(_PATIENCE, verbose=False)] if len(held) else []
         valid = [part(held, train)] if len(held) else []
         return lightgbm.train(settings, train, self.params.trees, valid_sets=valid, callbacks=stop)
 
@@ -142,7 +143,7 @@ class Ltr:
         candidates, features = self._candidates(queries)
         real = candidates >= 0
         scores = np.full(candidates.shape, -np.inf, np.float32)
-        scores[real] = self._trees.predict(features[real], num_threads=1)
+        scores[real] = np.asarray(self._trees.predict(features[real], num_threads=1))
         rows, scores = _padded(candidates, scores, k)
         order = np.lexsort((rows.view(np.uint64), -scores), axis=-1)[:, :k]
         return make_hits(np.take_along_axis(rows, order, 1), np.take_along_axis(scores, order, 1))
@@ -192,8 +193,10 @@ class Ltr:
 
 def _unit(vectors: FloatArray) -> FloatArray:
     """Rows of length 1; zero rows stay."""
-    there = vectors.any(axis=1)
-    return normalised(vectors) if there.all() else np.where(there[:, None], normalised(vectors + ~there[:, None]), 0)
+    empty = ~np.any(vectors, axis=1, keepdims=True)
+    if not empty.any():
+        return normalised(vectors)
+    return np.where(empty, np.float32(0), normalised(vectors + empty.astype(np.float32)))
 
 
 def _padded(rows: IntArray, scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:

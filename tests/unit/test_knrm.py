@@ -46,10 +46,10 @@ def encoder(monkeypatch: pytest.MonkeyPatch) -> Words:
 def test_kernels_count_soft_matches() -> None:
     net = KernelNet(torch.from_numpy(vectors()), ngrams=1, filters=16, kernels=10)
     asked, held = torch.tensor([[1, 3, 0]]), torch.tensor([[1, 2, 9, 0]])
-    counts = net._pooled(
-        net._view(net.views[0], asked), net._view(net.views[0], held), asked != 0, held != 0
-    )  # fmt: skip
-    projected = torch.from_numpy(vectors()) @ net.views[0].weight.squeeze(2).T
+    view = net.views[0]
+    assert isinstance(view, torch.nn.Conv1d)
+    counts = net._pooled(net._view(view, asked), net._view(view, held), asked != 0, held != 0)
+    projected = torch.from_numpy(vectors()) @ view.weight.squeeze(2).T
     unit = torch.nn.functional.normalize(projected, dim=1).detach()
     expected = []
     for centre, width in zip(net._centres.tolist(), net._widths.tolist(), strict=True):
@@ -75,7 +75,7 @@ def test_padding_changes_nothing_and_the_first_score_is_the_start(ngrams: int) -
 def learnable() -> tuple[Corpus, Examples, Queries, list[int]]:
     """Each question has two documents with its word once; the right one also holds the word's neighbour."""
     odd = range(1, 60, 2)
-    texts, right = [], []
+    texts, right = list[str](), list[int]()
     for word in odd:
         other = (word + 20) % 60 // 2 * 2 + 1
         right.append(len(texts) + 1)

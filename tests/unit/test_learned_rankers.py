@@ -88,7 +88,7 @@ def learnable() -> tuple[Corpus, Examples, Queries, Qrels]:
     """Pairs of words; long texts that repeat one word mislead BM25, short ones that hold both are right."""
     rng = np.random.default_rng(0)
     pairs = [(a, b) for i, a in enumerate(WORDS) for b in WORDS[i + 1 :]]
-    texts, asked, right = [], [], []
+    texts, asked, right = list[str](), list[str](), list[int]()
     for a, b in pairs:
         filler = " ".join(rng.choice(WORDS, 6))
         right.append(len(texts))
@@ -173,7 +173,7 @@ def test_text_features_are_those_of_the_formulas() -> None:
 def test_hybrid_learns_its_weights_and_keeps_them(tmp_path: Path) -> None:
     corpus, examples, queries, _ = learnable()
     parts = ["bm25", {"ranker": "bm25", "build": {"k1": 5, "b": 1}}]
-    params = specs.params(HybridParams, {"rankers": parts, "fusion": "weighted"}, where="test")
+    params = HybridParams.model_validate({"rankers": parts, "fusion": "weighted"})
     ranker = Fusion()
     ranker.build(corpus, params, Budget(), examples=examples)
     assert ranker.params.weights is not None

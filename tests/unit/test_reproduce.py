@@ -20,7 +20,7 @@ DOCUMENTS = {
     "d1": "the crane lifts steel",
     "d2": "birds sing at dawn and at dusk",
     "d3": "sorting a list of numbers",
-    "d4": "q1 steel crane",
+    "d4": "steel crane steel crane",
     **{f"f{i}": f"filler number {i}" for i in range(8)},  # so that metrics at 10 can be measured
 }
 
@@ -122,6 +122,8 @@ def test_cacm_pages_are_read_whole(data_folder: Path) -> None:
 def test_a_missing_archive_of_pages_is_named(folder: Path) -> None:
     from retrieval_bench.datasets.beir import read
 
-    card = DatasetCard(name="t", summary="", reader="beir", options={"pages": "pages.tar.gz"})
+    card = DatasetCard.model_validate(
+        {"name": "t", "summary": "", "reader": "beir", "options": {"pages": "pages.tar.gz"}}
+    )
     with pytest.raises(DataError, match=r"has no pages\.tar\.gz"):
         read(card, folder)
