@@ -79,7 +79,9 @@ class SystemCard(Frozen):
     default: bool = Field(default=False, description="part of a run that names no system")
     build: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Any] = Field(default_factory=dict)
-    space: Space | None = Field(default=None, description="what tuning tries; None: around the values above and the defaults")
+    space: Space | None = Field(
+        default=None, description="what tuning tries; None: around the values above and the defaults"
+    )
 
     @property
     def hash(self) -> str:
