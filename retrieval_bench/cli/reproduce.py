@@ -22,19 +22,24 @@ def reproduce(
 
     table = Table("data set", "system", "metric", "published", "found", "", "source")
     missed = 0
+    skipped: dict[str, None] = {}  # an ordered set: one line per reason, below the table
     with Progress(problems) as progress:
         for reached in reproduce(datasets or (), on_event=progress):
             missed += reached.published and reached.found is not None and reached.verdict != "OK"
+            if reached.problem:
+                skipped[f"{reached.dataset}: {reached.problem}"] = None
             table.add_row(
                 reached.dataset,
                 reached.system,
                 reached.metric,
                 f"{reached.value:.{DIGITS}f}" if reached.published else "",
                 "" if reached.found is None else f"{reached.found:.{DIGITS}f}",
-                reached.verdict,
+                "-" if reached.problem else reached.verdict,
                 reached.source or "beside: difference from the published figure above",
             )
     console.print(table)
+    for line in skipped:
+        console.print(line, highlight=False, soft_wrap=True)
     if missed:
         console.print(f"{missed} published figures were not reached", style="red")
         raise typer.Exit(1)

@@ -78,7 +78,7 @@ class SparseTextEncoder:
             (m, dim) float32, all stored values above 0.
         """
         if not texts:
-            return sp.csr_matrix((0, self.dim), dtype=np.float32)
+            return sp.csr_matrix(np.zeros((0, self.dim), np.float32))
         encode = self._model.encode_query if kind == "query" else self._model.encode_document
         size = max(1, _BATCH_TOKENS[self._device.type] // self.max_length)
         found = encode(

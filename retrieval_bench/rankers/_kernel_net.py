@@ -2,7 +2,8 @@
 
 Xiong, Dai, Callan, Liu and Power, SIGIR 2017 (arXiv 1706.06613); Dai, Xiong, Callan and Liu, WSDM 2018. Departures from
 the papers, because here hundreds of questions teach and not millions: word vectors are those of a trained encoder and
-stay as they are, behind a learned projection; the scaled score of the first stage is one more feature; no tanh.
+stay as they are, behind a learned projection; the scaled score of the first stage is one more feature; soft counts go
+through log(1 + x), which starts at 0 and not at log(1e-10); no tanh.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name it goes by
 
 _EXACT_WIDTH, _WIDTH = 1e-3, 0.1
-_LOG_SCALE = 0.1  # brings the logarithms of soft counts near the size of the first stage's scaled score
 
 
 class KernelNet(nn.Module):
@@ -66,5 +66,5 @@ class KernelNet(nn.Module):
         likeness = asked @ held.transpose(1, 2)
         distance = likeness.unsqueeze(-1) - self._centres
         near = torch.exp(-(distance**2) / (2 * self._widths**2)) * real_held[:, None, :, None]
-        counts = near.sum(dim=2).clamp(min=1e-10).log() * _LOG_SCALE
+        counts = near.sum(dim=2).log1p()
         return (counts * real_asked.unsqueeze(-1)).sum(dim=1)

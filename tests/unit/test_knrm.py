@@ -56,7 +56,7 @@ def test_kernels_count_soft_matches() -> None:
         total = 0.0
         for q in (1, 3):
             near = sum(float(np.exp(-((float(unit[q] @ unit[d]) - centre) ** 2) / (2 * width**2))) for d in (1, 2, 9))
-            total += 0.1 * float(np.log(max(near, 1e-10)))
+            total += float(np.log1p(near))
         expected.append(total)
     np.testing.assert_allclose(counts[0].detach().numpy(), expected, rtol=1e-2, atol=1e-3)
 
@@ -74,17 +74,19 @@ def test_padding_changes_nothing_and_the_first_score_is_the_start(ngrams: int) -
 
 def learnable() -> tuple[Corpus, Examples, Queries, list[int]]:
     """Each question has two documents with its word once; the right one also holds the word's neighbour."""
-    odd = range(1, 60, 2)
+    odd = range(1, 40, 2)
     texts, right = list[str](), list[int]()
     for word in odd:
-        other = (word + 20) % 60 // 2 * 2 + 1
+        other = 41 + word % 9 * 2  # never asked for
         right.append(len(texts) + 1)
         texts += [f"w{word} w{other} w{other}", f"w{word} w{word + 1} w{word + 1} w{other} w{other}"]
     corpus = Corpus(ids=[f"d{i}" for i in range(len(texts))], texts=texts)
     asked = [f"w{word}" for word in odd]
-    taught, tested = range(0, 30, 3), [i for i in range(30) if i % 3]
+    taught, tested = [i for i in range(20) if i % 3], range(0, 20, 3)
     qrels = Qrels(
-        offsets=np.arange(len(taught) + 1), rows=np.array([right[i] for i in taught]), grades=np.ones(10, np.int64)
+        offsets=np.arange(len(taught) + 1),
+        rows=np.array([right[i] for i in taught]),
+        grades=np.ones(len(taught), np.int64),
     )
     examples = Examples(
         queries=Queries(ids=[f"q{i}" for i in taught], texts=[asked[i] for i in taught], split="train"), qrels=qrels
@@ -109,8 +111,8 @@ def test_untrained_it_is_bm25(encoder: Words) -> None:
     corpus, _, queries, right = learnable()
     bm25 = Bm25()
     bm25.build(corpus, Bm25Params(), Budget())
-    found = bm25.rank(queries, 4).rows
-    np.testing.assert_array_equal(built(0).rank(queries, 4).rows, found)
+    found = bm25.rank(queries, 2).rows
+    np.testing.assert_array_equal(built(0).rank(queries, 2).rows, found)
     assert not (found[:, 0] == right).any()  # the right documents are longer
 
 
@@ -120,11 +122,11 @@ def test_it_learns_that_neighbours_of_words_count(encoder: Words, ngrams: int, t
     state = torch.random.get_rng_state()
     ranker = built(15, ngrams)
     assert torch.equal(torch.random.get_rng_state(), state)
-    hits = ranker.rank(queries, 4)
+    hits = ranker.rank(queries, 2)
     assert (hits.rows[:, 0] == right).mean() > 0.8
     ranker.save(tmp_path)
     loaded = Knrm.load(tmp_path)
-    np.testing.assert_array_equal(loaded.rank(queries, 4).rows, hits.rows)
+    np.testing.assert_array_equal(loaded.rank(queries, 2).rows, hits.rows)
     (tmp_path / "net.safetensors").write_bytes(b"damaged")
     with pytest.raises(ArtifactError, match="K-NRM"):
         Knrm.load(tmp_path)

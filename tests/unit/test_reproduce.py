@@ -68,7 +68,7 @@ def test_reproduce_goes_through_the_ordinary_run(folder: Path, monkeypatch: pyte
     wrong = right.model_copy(update={"value": 0.7})
     sets = {
         str(folder): ReferenceSet(dataset=str(folder), references=(right,), beside=("bm25_lucene",), depth=10),
-        "cranfield-lost": ReferenceSet(dataset="cacm-html", references=(wrong,)),
+        "cranfield-lost": ReferenceSet(dataset="cacm-html", references=(wrong,), depth=10),
     }
     monkeypatch.setattr(module, "reference_sets", lambda: sets)
     monkeypatch.delenv("RETRIEVAL_BENCH_DATA", raising=False)
