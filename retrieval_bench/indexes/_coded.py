@@ -26,7 +26,7 @@ _LEAST_BLOCK, _MOST_BLOCK = 256, 8192
 class CodedBuild(Params):
     """How vectors are compressed."""
 
-    codec: str = Field("int8", description="name of a codec (see `registry` of retrieval_bench.codecs)")
+    codec: str = Field("int8", description="name of a codec: of a file in retrieval_bench/codecs")
     bytes: float | None = Field(
         None, gt=0, description="index bytes per vector in all; None: the budget's, or those of the originals"
     )

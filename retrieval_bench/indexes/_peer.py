@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -42,7 +42,7 @@ class OneSetting:
         self._free, self._running, self._value = Condition(), 0, None
 
     @contextmanager
-    def at(self, value: Any, change: Any) -> Iterator[None]:
+    def at(self, value: Any, change: Callable[[Any], object]) -> Iterator[None]:
         """Hold the setting at ``value``; ``change(value)`` is called where it is another now."""
         with self._free:
             self._free.wait_for(lambda: self._running == 0 or self._value == value)
