@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from made_up_run import trial
 
-from retrieval_bench.errors import CardError, UnknownNameError, UsageError
+from retrieval_bench.errors import CardError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.measurements import exact
 from retrieval_bench.specs import Range, SystemCard, system_card, system_cards
@@ -52,7 +52,10 @@ class TestTargets:
 class TestSpace:
     def test_every_shipped_card_has_one_that_its_backend_takes(self) -> None:
         for card in system_cards("index").values():
-            build, searched = space_of(card)
+            try:
+                build, searched = space_of(card)
+            except UnavailableError:  # an engine that this processor does not run
+                continue
             assert card.name == "flat" or build or searched
 
     def test_without_a_table_it_lies_around_what_the_card_uses(self) -> None:
