@@ -17,17 +17,18 @@ find_python() {
 }
 
 ensure_environment() { # extras, separated by commas
-    local extras=$1 constraints=() stamp wanted python
+    local extras=$1 engine=faiss constraints=(-c scripts/constraints-cpu.txt) stamp wanted everything sum python
     if nvidia-smi >/dev/null 2>&1; then
-        extras="$extras,gpu"
-    else
-        extras="$extras,faiss"
-        constraints=(-c scripts/constraints-cpu.txt)
+        engine=gpu
+        constraints=()
     fi
+    extras="$extras,$engine"
     stamp="$VENV/.retrieval-bench"
-    wanted="$extras $(cksum pyproject.toml scripts/constraints-cpu.txt | tr '\n' ' ')"
+    sum=$(cksum pyproject.toml scripts/constraints-cpu.txt | tr '\n' ' ')
+    wanted="$extras $sum"
+    everything="all,dev,$engine $sum"
     # A later, smaller wish (quickstart after test) is served by what is there already.
-    if grep -qsF "$wanted" "$stamp"; then return; fi
+    if grep -qsxF -e "$wanted" -e "$everything" "$stamp"; then return; fi
     python=$(find_python)
     [ -x "$VENV/bin/python" ] || "$python" -m venv "$VENV"
     echo "Installing retrieval-bench[$extras] into $VENV ..." >&2
