@@ -1,8 +1,8 @@
 """BM25 with scores computed at build time (bm25s: Lù 2024, arXiv 2407.03618), over terms as Lucene makes them.
 
 Lucene keeps the length of a document in one byte, bm25s keeps it exactly: on SciFact nDCG@10 is .6777 here and .6789
-with ``lengths = "lucene"``, as with Lucene. What remains are a few symbols (such as the trade mark sign) that Lucene keeps
-as terms.
+with ``lengths = "lucene"``, as with Lucene. What remains are a few symbols, such as the trade mark sign, that Lucene
+keeps as terms.
 """
 
 from __future__ import annotations
