@@ -14,13 +14,25 @@ from retrieval_bench.artifact import Answers, Searcher, load
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.runner import Run, run
-from retrieval_bench.types import Budget, Corpus, Dataset, Hits, Measurement, Params, Qrels, Queries, TrialRecord
+from retrieval_bench.types import (
+    Budget,
+    Corpus,
+    Dataset,
+    Examples,
+    Hits,
+    Measurement,
+    Params,
+    Qrels,
+    Queries,
+    TrialRecord,
+)
 
 __all__ = [
     "Answers",
     "Budget",
     "Corpus",
     "Dataset",
+    "Examples",
     "Hits",
     "Measurement",
     "Params",

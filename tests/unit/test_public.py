@@ -6,7 +6,7 @@ import retrieval_bench
 
 def test_the_public_surface() -> None:
     assert retrieval_bench.__all__ == [
-        "Answers", "Budget", "Corpus", "Dataset", "Hits", "Measurement", "Params", "Qrels", "Queries",
+        "Answers", "Budget", "Corpus", "Dataset", "Examples", "Hits", "Measurement", "Params", "Qrels", "Queries",
         "RetrievalBenchError", "Run", "Searcher", "TrialRecord", "build", "export", "load", "load_dataset", "run",
     ]  # fmt: skip
     assert all(hasattr(retrieval_bench, name) for name in retrieval_bench.__all__)
