@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -93,9 +94,9 @@ class CodedIndex:
         require_bytes(f"{self.name} (codec = {params.codec}, bytes = {room:g})", self.memory().total, budget, n)
         return room
 
+    @abstractmethod
     def _probed(self, queries: FloatArray, params: Any) -> IntArray | None:
         """(m, p) lists to look into for each query; None is all of them."""
-        raise NotImplementedError
 
     def search(self, queries: Queries, k: int, params: Any) -> Hits:
         """See protocols.Index.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import numpy as np
 import torch
 
@@ -20,6 +22,7 @@ class Objective(torch.nn.Module):
         super().__init__()
         self.encoder = encoder
 
+    @abstractmethod
     def forward(self, batch: Batch, rng: np.random.Generator) -> torch.Tensor:
         """The loss of a batch, a scalar.
 
@@ -27,4 +30,3 @@ class Objective(torch.nn.Module):
             batch: of this step.
             rng: of this step's choices; torch's own generator is seeded for the step as well.
         """
-        raise NotImplementedError
