@@ -22,6 +22,7 @@ from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, MemoryReport, Metric, Params, Queries
 
 _LEAST_DIMENSIONS = 8  # fewer are not kept to fit a budget, unless asked for
+_LEAST_SCANNED = 16  # by default: a quarter of few dimensions orders hits too poorly to re-rank four times k of them
 
 
 class AdannsIvfBuild(AdannsBuild):
@@ -38,7 +39,7 @@ class AdannsIvfSearch(AdannsSearch):
 
     nprobe: int | None = Field(None, ge=1, le=MOST_LISTS, description="lists scanned per query; None: 8")
     d_s: int | None = Field(
-        None, ge=1, le=MOST_DIMENSIONS, description="leading dimensions that are scanned; None: a quarter of them"
+        None, ge=1, le=MOST_DIMENSIONS, description="leading dimensions that are scanned; None: a quarter of them, 16 at least"
     )
 
 
@@ -82,7 +83,8 @@ class AdannsIvf(AdannsIndex):
 
     def _defaults(self) -> dict[str, int]:
         lists, kept = len(self._lists.centroids), self._nesting.kept
-        return {"nprobe": min(8, lists), "d_s": -(-kept // 4), "d_r": kept, "refine_factor": 4}
+        d_s = max(-(-kept // 4), min(_LEAST_SCANNED, kept))
+        return {"nprobe": min(8, lists), "d_s": d_s, "d_r": kept, "refine_factor": 4}
 
     def _settings(self) -> Iterable[Mapping[str, int]]:
         kept, lists = self._nesting.kept, len(self._lists.centroids)
