@@ -6,26 +6,51 @@
     answers = searcher.search(query_vectors, k=10)
 
 ``run`` benchmarks systems on a data set, ``export`` writes the one that won, ``load`` reads it in an application.
-Engines (faiss, torch ...) are imported when a system that needs them is used, not by this package.
+Engines (faiss, torch ...) are imported when a system that needs them is used, not by this package. Names are imported
+when they are asked for: a trial's process, of which a run starts dozens, needs few of them.
 """
 
-from retrieval_bench.api import build, export
-from retrieval_bench.artifact import Answers, Searcher, load
-from retrieval_bench.datasets import load_dataset
-from retrieval_bench.errors import RetrievalBenchError
-from retrieval_bench.runner import Run, run
-from retrieval_bench.types import (
-    Budget,
-    Corpus,
-    Dataset,
-    Examples,
-    Hits,
-    Measurement,
-    Params,
-    Qrels,
-    Queries,
-    TrialRecord,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrieval_bench.api import build, export
+    from retrieval_bench.artifact import Answers, Searcher, load
+    from retrieval_bench.datasets import load_dataset
+    from retrieval_bench.errors import RetrievalBenchError
+    from retrieval_bench.runner.run import Run, run
+    from retrieval_bench.types import (
+        Budget,
+        Corpus,
+        Dataset,
+        Examples,
+        Hits,
+        Measurement,
+        Params,
+        Qrels,
+        Queries,
+        TrialRecord,
+    )
+
+_HOMES = {
+    "api": ("build", "export"),
+    "artifact": ("Answers", "Searcher", "load"),
+    "datasets": ("load_dataset",),
+    "errors": ("RetrievalBenchError",),
+    "runner.run": ("Run", "run"),
+    "types": (
+        "Budget",
+        "Corpus",
+        "Dataset",
+        "Examples",
+        "Hits",
+        "Measurement",
+        "Params",
+        "Qrels",
+        "Queries",
+        "TrialRecord",
+    ),
+}
 
 __all__ = [
     "Answers",
@@ -48,3 +73,14 @@ __all__ = [
     "load_dataset",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -167,8 +167,8 @@ class Scorer(Protocol):
 class KeptDocuments(Protocol):
     """The documents of a corpus as one scorer keeps them, to be scored by row."""
 
-    def ask(self, query: str) -> Callable[[IntArray], FloatArray]:
-        """Read a query once; the function scores it with the documents of rows (r,), as (r,) float32: r calls."""
+    def ask(self, queries: Sequence[str]) -> Sequence[Callable[[IntArray], FloatArray]]:
+        """Read queries once; the function of each scores it with documents, rows (r,) to (r,) float32: r calls."""
 
     def memory(self) -> MemoryReport:
         """Analytic bytes by part."""

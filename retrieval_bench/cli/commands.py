@@ -59,6 +59,9 @@ def run(
     timeout: Annotated[float, typer.Option(help="Most wall seconds of one process.")] = 1800.0,
     measure_seconds: Annotated[float, typer.Option(help="Most seconds of repeats per setting and mode.")] = 3.0,
     retry: Annotated[bool, typer.Option("--retry", help="Do trials again that did not end well.")] = False,
+    export_to: Annotated[
+        Path | None, typer.Option("--export", help="Write the winner to this folder, as `export` does.")
+    ] = None,
     out: Out = None,
 ) -> None:
     """Benchmark systems on DATASET under one budget; the same command continues an interrupted run."""
@@ -66,7 +69,7 @@ def run(
     from retrieval_bench.measure.clock import Effort
     from retrieval_bench.records import Store
     from retrieval_bench.report import table, write_html
-    from retrieval_bench.runner import run as run_benchmark
+    from retrieval_bench.runner.run import run as run_benchmark
 
     wanted = {
         "bytes_per_vector": bytes_per_vector, "index_bytes": index_bytes, "peak_bytes": peak_bytes,
@@ -85,11 +88,13 @@ def run(
     page = done.folder / "report.html"
     write_html(done.records, done.summary, page, Store(done.folder).sections())
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
-    if done.summary.winner:
+    if not done.summary.winner:
+        raise typer.Exit(1)
+    if export_to is not None:
+        _export(done.summary.winner, export_to, out=done.folder)
+    else:
         console.print(f"Winner: retrieval-bench export {done.summary.winner} FOLDER --out {done.folder}",
                       highlight=False, soft_wrap=True)  # fmt: skip
-    else:
-        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: `retrieval-bench report --out results/pystdlib`")
@@ -160,6 +165,10 @@ def export(
     out: Out = None,
 ) -> None:
     """Write a trial's system as a folder that `retrieval_bench.load` reads."""
+    _export(trial, folder, out=out, texts=texts)
+
+
+def _export(trial: str, folder: Path, *, out: Path | None, texts: bool = True) -> None:
     from retrieval_bench.api import export as write
 
     done = write(trial, folder, out=out, texts=texts)

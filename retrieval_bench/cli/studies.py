@@ -14,7 +14,7 @@ from retrieval_bench.cli._app import app, console, problems
 
 if TYPE_CHECKING:
     from retrieval_bench.report.section import Section
-    from retrieval_bench.runner import Run
+    from retrieval_bench.runner.run import Run
 
 Rankers = Annotated[list[str] | None, typer.Option("--ranker", help="Ranker card (name or path); repeat for more.")]
 Encoder = Annotated[str | None, typer.Option(help="sentence-transformers model (default: the packaged MiniLM).")]
@@ -96,7 +96,7 @@ def _run(
 ) -> Run:
     from retrieval_bench.cli.progress import Progress
     from retrieval_bench.measure.clock import Effort
-    from retrieval_bench.runner import run
+    from retrieval_bench.runner.run import run
 
     with Progress(problems) as progress:
         return run(

@@ -39,7 +39,10 @@ class AdannsIvfSearch(AdannsSearch):
 
     nprobe: int | None = Field(None, ge=1, le=MOST_LISTS, description="lists scanned per query; None: 8")
     d_s: int | None = Field(
-        None, ge=1, le=MOST_DIMENSIONS, description="leading dimensions that are scanned; None: a quarter of them, 16 at least"
+        None,
+        ge=1,
+        le=MOST_DIMENSIONS,
+        description="leading dimensions that are scanned; None: a quarter of them, 16 at least",
     )
 
 

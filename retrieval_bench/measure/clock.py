@@ -59,6 +59,16 @@ def batches(call: Callable[[], object], effort: Effort) -> list[float]:
             return samples
 
 
+def portion(queries: int, seconds: float, effort: Effort) -> int:
+    """Queries in a timed batch of a system that answered all of them in so many seconds.
+
+    All of them, or, where the least number of batches would take more than twice the time there is, as many as make
+    it fit: a slow system's rate does not depend on batches of minutes. At least 100.
+    """
+    fitting = int(queries * effort.seconds / max(seconds * effort.minimum, 1e-9))
+    return queries if 2 * fitting >= queries else min(queries, max(100, fitting))
+
+
 def singles(
     call: Callable[[Q], object], queries: Sequence[Q], effort: Effort, *, least: int = 10
 ) -> npt.NDArray[np.float64]:

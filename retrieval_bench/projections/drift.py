@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import ks_2samp
 
 from retrieval_bench.errors import DataError
 from retrieval_bench.projections._moments import shrunk_moment
@@ -124,6 +123,8 @@ def check_drift(profile: QueryProfile, queries: FloatArray, *, level: float = 0.
 
 
 def _p_value(expected: FloatArray, seen: FloatArray) -> float:
+    from scipy.stats import ks_2samp  # here: takes a second to import, which every load of an index would pay
+
     return float(ks_2samp(expected, seen, method="asymp").pvalue)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from retrieval_bench.projections._moments import centre, loss, sampled, second_moment
 from retrieval_bench.projections._projection import Projection, check_dim
@@ -33,6 +32,8 @@ def fit_eigenvector_search(
     def error(beta: float) -> float:
         kept = leading(beta * of_queries + (1 - beta) * of_rows, dim)
         return loss(of_queries, of_rows, kept, kept)
+
+    from scipy.optimize import minimize_scalar  # here: slow to import, and few indexes are fitted so
 
     best = min(
         (0.0, 1.0, float(minimize_scalar(error, bounds=(0, 1), method="bounded", options={"xatol": 1e-2}).x)), key=error

@@ -13,7 +13,7 @@ scores of all others follow from the anchors' (see ``_cur.solve``). Documents th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, Self
 
@@ -30,7 +30,7 @@ from retrieval_bench.rankers._cur.anchors import anchor_queries, scored
 from retrieval_bench.rankers._cur.factors import Known, calibrated, fitted, pivots, truncated, with_residuals
 from retrieval_bench.rankers._cur.solve import in_rounds
 from retrieval_bench.rankers._params_file import load_params, save_params
-from retrieval_bench.scorers import Metered, load_scorer
+from retrieval_bench.scorers import BLOCK_QUERIES, Metered, load_scorer
 from retrieval_bench.types import (
     Budget,
     Corpus,
@@ -45,6 +45,7 @@ from retrieval_bench.types import (
 )
 
 _DEFAULT_ANCHORS = 100
+_BLOCK_VALUES = 1 << 24  # estimates held together
 
 
 class CurParams(ScorerParams):
@@ -196,25 +197,31 @@ class Cur:
             ScorerError: the scorer failed.
         """
         texts = list(queries.require_texts())
-        priors = None if self._start is None else self._start.priors(texts)
-        found = [self._rank(text, k, None if priors is None else priors[i]) for i, text in enumerate(texts)]
-        empty = np.empty((0, k))
-        rows = np.stack([rows for rows, _ in found]) if found else empty.astype(np.int64)
-        return make_hits(rows, np.stack([scores for _, scores in found]) if found else empty)
+        rows = np.full((len(texts), k), -1, np.int64)
+        scores = np.full((len(texts), k), -np.inf, np.float32)
+        block = max(1, min(BLOCK_QUERIES, _BLOCK_VALUES // self._factors.shape[1]))
+        for start in range(0, len(texts), block):
+            for i, hits in enumerate(self._rank(texts[start : start + block], k), start):
+                rows[i], scores[i] = hits
+        return make_hits(rows, scores)
 
-    def _rank(self, text: str, k: int, prior: FloatArray | None) -> tuple[IntArray, FloatArray]:
-        params, calls = self.params, self.params.calls or 0  # filled in by the build
-        first = self._first
-        if prior is not None:
-            prior = np.pad(prior, (0, len(self._factors) - len(prior)))
-            first = np.argsort(-(prior @ self._factors), kind="stable")[: len(first)]
-        session = self._scorer.session(text, allowed=calls)
+    def _rank(self, texts: list[str], k: int) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Rows and scores of each query's hits, (k,)."""
+        params, calls, n = self.params, self.params.calls or 0, self._factors.shape[1]  # calls: filled in by the build
+        first, priors = np.tile(self._first, (len(texts), 1)), None
+        if self._start is not None:
+            priors = self._start.priors(texts)
+            priors = np.pad(priors, ((0, 0), (0, len(self._factors) - priors.shape[1])))
+            first = np.argsort(-(priors @ self._factors), axis=1, kind="stable")[:, : first.shape[1]]
+        sessions = list(self._scorer.sessions(texts, allowed=calls))
         rows, scores, estimates = in_rounds(
-            self._factors, first, session.score, calls=calls,
-            rounds=1 if params.method == "anncur" else params.rounds - 1, ridge=params.ridge, prior=prior,
+            self._factors, first, lambda asked: np.stack([s.score(a) for s, a in zip(sessions, asked, strict=True)]),
+            calls=calls, rounds=1 if params.method == "anncur" else params.rounds - 1, ridge=params.ridge,
+            priors=priors,
         )  # fmt: skip
-        others = np.setdiff1d(np.arange(len(estimates)), rows)
-        return two_tiers(k, rows, scores, others, estimates[others])
+        for known, values, guesses in zip(rows, scores, estimates, strict=True):
+            others = np.setdiff1d(np.arange(n), known) if k > calls else known[:0]
+            yield two_tiers(k, known, values, others, guesses[others])
 
     def memory(self) -> MemoryReport:
         """The factors, what the scorer keeps of the documents, its weights, and those of a dual encoder."""

@@ -108,9 +108,9 @@ class Rerank:
         hits = self._ranker.rank(queries, min(max(depth, k), self._documents))
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf, np.float32)
-        for i, text in enumerate(queries.require_texts()):
+        for i, session in enumerate(self._scorer.sessions(queries.require_texts(), allowed=depth)):
             found = hits.rows[i][hits.rows[i] >= 0]
-            values = self._scores(self._scorer.session(text, allowed=depth), found[:depth])
+            values = self._scores(session, found[:depth])
             rest = found[len(values) :]
             if len(found):
                 guesses = -np.arange(len(rest), dtype=np.float32)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from retrieval_bench.errors import UsageError
@@ -49,6 +48,8 @@ def sql(folder: Path, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]
             [{"trial_id": r.trial_id} | m.model_dump(exclude={"samples"}) for r in records for m in r.measurements]
         ),
     }
+    import duckdb  # here: a trial's process writes records and asks none
+
     with duckdb.connect() as connection:
         for name, table in tables.items():
             connection.register(name, table)

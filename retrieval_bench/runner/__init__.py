@@ -1,5 +1,1 @@
 """From a plan of trials to records: prepare the data once, then each trial in its own process under the budget."""
-
-from retrieval_bench.runner.run import Run, run
-
-__all__ = ["Run", "run"]

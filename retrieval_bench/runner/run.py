@@ -23,6 +23,7 @@ from retrieval_bench.runner.isolate import Limits, run_isolated
 from retrieval_bench.runner.job import BuildPlan, Job
 from retrieval_bench.runner.plan import plan_builds
 from retrieval_bench.runner.prepared import encoded, store
+from retrieval_bench.runner.score import primary
 from retrieval_bench.runner.select import choose
 from retrieval_bench.runner.serve import trial_record
 from retrieval_bench.specs import SystemCard, system_card, system_cards
@@ -138,7 +139,7 @@ def run(
             execute(records, plan, data, timeout=timeout, wall=wall, tell=tell)
         found = records.records([t.trial_id for p in plans for t in p.trials])
         clock = time.perf_counter()
-        choice = choose(records, found, primary=primary(data), recall_target=recall_target)
+        choice = choose(records, found, primary=primary(data, depth), recall_target=recall_target)
         wall.add("choose", time.perf_counter() - clock)
         total = time.perf_counter() - start
         useful = sum(wall.phases.get(p, 0.0) for p in USEFUL_PHASES)
@@ -168,11 +169,6 @@ def run(
         )
         records.write_summary(summary)
     return Run(folder=records.folder, records=found, summary=summary)
-
-
-def primary(data: Dataset) -> str:
-    """The measurement that decides: quality on judgments where there are some, else recall of exact neighbors."""
-    return "nDCG@10" if "test" in data.qrels else "neighbor_recall@10"
 
 
 def encoded_for(

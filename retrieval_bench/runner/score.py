@@ -18,15 +18,25 @@ JUDGED_METRICS = (
 NEIGHBOR_CUTS = (1, 10, 100)
 
 
-def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "ranker"], depth: int) -> PerQuery:
-    """Values of every metric that applies, (m,) float64 each. Cuts deeper than the search are left out.
+def primary(data: Dataset, depth: int) -> str:
+    """The measurement that decides: quality on judgments where there are some, else recall of exact neighbors."""
+    if "test" in data.qrels:
+        return f"nDCG@{10 if depth >= len(data.corpus) else min(10, depth)}"
+    return f"neighbor_recall@{min(10, depth)}"
 
+
+def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "ranker"], depth: int) -> PerQuery:
+    """Values of every metric that applies, (m,) float64 each.
+
+    A cut deeper than the search is left out, unless every document is ranked.
     MAP and MRR without a cut are over the ranking to ``depth``.
     """
     values: PerQuery = {}
     if split in dataset.qrels:
         rows = without_own(hits, dataset.queries[split].own_rows, depth)
-        metrics = [m for m in JUDGED_METRICS if int(m.partition("@")[2] or 1) <= depth]
+        whole = depth >= len(dataset.corpus)  # nothing is cut off: every document has its rank
+        metrics = [m for m in JUDGED_METRICS if whole or int(m.partition("@")[2] or 1) <= depth]
+        metrics += [name for name in [primary(dataset, depth)] if name not in metrics]
         values |= evaluate(rows, dataset.qrels[split], metrics)
     if kind == "index" and split in dataset.neighbors:
         values |= _neighbor_recalls(dataset, split, hits)
@@ -35,9 +45,8 @@ def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "r
 
 def _neighbor_recalls(dataset: Dataset, split: str, hits: Hits) -> PerQuery:
     exact = dataset.neighbors[split]
-    cuts = [k for k in NEIGHBOR_CUTS if k <= min(hits.rows.shape[1], exact.rows.shape[1])]
-    if not cuts:
-        return {}
+    most = min(hits.rows.shape[1], exact.rows.shape[1])
+    cuts = sorted({k for k in (*NEIGHBOR_CUTS, min(10, most)) if k <= most})
     # Only rows outside the exact answers can be ties, so only theirs are scored.
     unsure = np.full(hits.rows[:, : cuts[-1]].shape, -1, np.int64)
     for k in cuts:

@@ -6,13 +6,16 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from retrieval_bench import registry
 from retrieval_bench.budgets import allowed_bytes
 from retrieval_bench.contract import ContractError, check_hits
 from retrieval_bench.errors import RetrievalBenchError
-from retrieval_bench.measure.clock import batches, concurrent, singles, timed
+from retrieval_bench.measure.clock import batches, concurrent, portion, singles, timed
 from retrieval_bench.measure.cores import CoresWatch, breach_of_threads
 from retrieval_bench.measure.machine import code, libraries, machine
 from retrieval_bench.measure.memory import device_bytes, private_bytes, settle
@@ -83,14 +86,17 @@ class Server:
         for split in [s for s in plan.splits if s in self.dataset.queries]:
             asked = self.dataset.queries[split]
             before = self._scorer_calls()
-            hits[split] = call(asked)  # also the warm-up of the batch path
+            hits[split], seconds = timed(partial(call, asked))  # also the warm-up of the batch path
             if split == plan.splits[0]:
+                batch = portion(len(asked), seconds, plan.effort)
                 found += made.scorer_calls(self.facts, self._scorer_calls() - before, len(asked))
             check_hits(hits[split], len(asked), self._k(asked), len(self.dataset.corpus))
         if hopeless := self._hopeless(hits):
             notes.append(hopeless)
         else:
-            self._time(call, self.dataset.queries[plan.splits[0]], found)
+            self._time(call, self.dataset.queries[plan.splits[0]], batch, found)
+            if batch < len(self.dataset.queries[plan.splits[0]]):
+                notes.append(f"batch_qps is of batches of {batch} queries: all at once take too long to repeat.")
         return hits
 
     def _score(self, split: str, hits: Hits) -> PerQuery:
@@ -107,9 +113,10 @@ class Server:
             f"speed not measured: {floor.metric} is at most {most:.4f} of {floor.least:g}" if most < floor.least else ""
         )
 
-    def _time(self, call: Callable[[Queries], Hits], test: Queries, found: list[Measurement]) -> None:
+    def _time(self, call: Callable[[Queries], Hits], test: Queries, batch: int, found: list[Measurement]) -> None:
         plan = self.plan
-        found.append(made.throughput(len(test), batches(lambda: call(test), plan.effort)))
+        part = test.take(np.linspace(0, len(test) - 1, batch).astype(np.int64))
+        found.append(made.throughput(batch, batches(lambda: call(part), plan.effort)))
         ones = [test.take(slice(i, i + 1)) for i in range(min(len(test), _SINGLE_QUERIES))]
         budgeted = plan.budget.latency_percentile if plan.budget.latency_ms else 50.0
         least = max(10, made.samples_for(budgeted))

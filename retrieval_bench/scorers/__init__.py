@@ -1,5 +1,5 @@
 """Scorers of pairs of texts: one file each, found by the file's name (see ``registry``); rankers call them metered."""
 
-from retrieval_bench.scorers._metered import Metered, Session, load_scorer
+from retrieval_bench.scorers._metered import BLOCK_QUERIES, Metered, Session, load_scorer
 
-__all__ = ["Metered", "Session", "load_scorer"]
+__all__ = ["BLOCK_QUERIES", "Metered", "Session", "load_scorer"]

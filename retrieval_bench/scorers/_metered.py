@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +15,8 @@ from retrieval_bench.registry import scorers
 from retrieval_bench.scorers._texts import Texts
 from retrieval_bench.specs import params
 from retrieval_bench.types import FloatArray, IntArray, MemoryReport
+
+BLOCK_QUERIES = 256  # read, and held in the scorer's form, together
 
 
 def load_scorer(name: str, settings: Mapping[str, Any], *, where: str) -> Scorer:
@@ -55,9 +57,25 @@ class Metered:
         """Pairs scored so far, as the scorer counts them."""
         return self.scorer.calls
 
-    def session(self, query: str, *, allowed: int | None = None) -> Session:
-        """Scoring of one query with its own allowance of calls; None is no limit."""
-        return Session(self.scorer, self._kept, query, allowed)
+    def sessions(self, queries: Sequence[str], *, allowed: int | None = None) -> Iterator[Session]:
+        """Scoring of each query with its own allowance of calls; None is no limit. Blocks of queries are read together.
+
+        Raises:
+            ScorerError: the scorer could not read them.
+        """
+        for start in range(0, len(queries), BLOCK_QUERIES):
+            block = queries[start : start + BLOCK_QUERIES]
+            try:
+                asks = self._kept.ask(block)
+            except RetrievalBenchError:
+                raise
+            except Exception as error:  # a black box may raise anything
+                raise ScorerError(
+                    f"scorer {self.scorer.name!r}, {len(block)} queries from {block[0][:60]!r} on: raised "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            for query, ask in zip(block, asks, strict=True):
+                yield Session(self.scorer.name, query, ask, allowed)
 
     def memory(self) -> MemoryReport:
         """Bytes of the model's weights and of what is kept of the documents."""
@@ -81,9 +99,8 @@ class Session:
         calls: pairs scored so far in this session.
     """
 
-    def __init__(self, scorer: Scorer, kept: KeptDocuments, query: str, allowed: int | None) -> None:
-        self._name, self._kept, self._query, self._allowed = scorer.name, kept, query, allowed
-        self._ask: Callable[[IntArray], FloatArray] | None = None
+    def __init__(self, scorer: str, query: str, ask: Callable[[IntArray], FloatArray], allowed: int | None) -> None:
+        self._name, self._query, self._ask, self._allowed = scorer, query, ask, allowed
         self.calls = 0
 
     def score(self, rows: IntArray) -> FloatArray:
@@ -101,8 +118,6 @@ class Session:
             )
         self.calls += len(rows)
         try:
-            if self._ask is None:
-                self._ask = self._kept.ask(self._query)
             scores: npt.NDArray[Any] = np.asarray(self._ask(rows))
         except RetrievalBenchError:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -21,9 +22,12 @@ class Texts:
     def __init__(self, scorer: Scorer, documents: Sequence[str]) -> None:
         self._scorer, self._documents = scorer, list(documents)
 
-    def ask(self, query: str) -> Callable[[IntArray], FloatArray]:
-        """The function that scores the query with the documents of rows."""
-        return lambda rows: self._scorer.score([query] * len(rows), [self._documents[row] for row in rows])
+    def ask(self, queries: Sequence[str]) -> list[Callable[[IntArray], FloatArray]]:
+        """The functions that score each query with the documents of rows."""
+        return [partial(self._score, query) for query in queries]
+
+    def _score(self, query: str, rows: IntArray) -> FloatArray:
+        return self._scorer.score([query] * len(rows), [self._documents[row] for row in rows])
 
     def memory(self) -> MemoryReport:
         """UTF-8 bytes of the texts."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
@@ -146,15 +147,13 @@ class TokenDocuments:
     def __init__(self, scorer: LateInteraction, store: TokenStore) -> None:
         self._scorer, self.store = scorer, store
 
-    def ask(self, query: str) -> Callable[[IntArray], FloatArray]:
-        """The function that scores the query with the documents of rows."""
-        (tokens,) = self._scorer.tokens([query], queries=True)
+    def ask(self, queries: Sequence[str]) -> list[Callable[[IntArray], FloatArray]]:
+        """The functions that score each query with the documents of rows; the queries are read in batches."""
+        return [partial(self._score, tokens) for tokens in self._scorer.tokens(queries, queries=True)]
 
-        def scores(rows: IntArray) -> FloatArray:
-            self._scorer.count(len(rows))
-            return self.store.max_sim(tokens, rows)
-
-        return scores
+    def _score(self, tokens: FloatArray, rows: IntArray) -> FloatArray:
+        self._scorer.count(len(rows))
+        return self.store.max_sim(tokens, rows)
 
     def memory(self) -> MemoryReport:
         """Bytes of the vectors."""

@@ -16,8 +16,7 @@ from retrieval_bench.errors import UnavailableError, UnknownNameError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import libraries
-from retrieval_bench.runner import Run, run
-from retrieval_bench.runner.run import OnEvent
+from retrieval_bench.runner.run import OnEvent, Run, run
 from retrieval_bench.specs import dataset_cards
 from retrieval_bench.types import TrialRecord
 

@@ -25,7 +25,7 @@ from retrieval_bench.quality import mean
 from retrieval_bench.quality.judged import Float64Array
 from retrieval_bench.records import Store
 from retrieval_bench.report.section import Cell, Group, Section, SectionColumn
-from retrieval_bench.runner import Run
+from retrieval_bench.runner.run import Run
 from retrieval_bench.study.ordinary import COSTS, costs, figures, metric_columns
 from retrieval_bench.types import Dataset, Qrels
 

@@ -18,7 +18,7 @@ from retrieval_bench.datasets import local_copy
 from retrieval_bench.datasets.litsearch import KINDS
 from retrieval_bench.errors import UnavailableError
 from retrieval_bench.report.section import Group, Section, SectionColumn
-from retrieval_bench.runner import Run
+from retrieval_bench.runner.run import Run
 from retrieval_bench.study.ordinary import COSTS, costs, figures, metric_columns
 from retrieval_bench.types import Dataset
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from retrieval_bench.quality import mean
 from retrieval_bench.records import Store
 from retrieval_bench.report.section import Cell, SectionColumn
-from retrieval_bench.runner import Run
+from retrieval_bench.runner.run import Run
 from retrieval_bench.specs import system_cards
 from retrieval_bench.statistics import mean_interval
 from retrieval_bench.types import TrialRecord

@@ -11,8 +11,7 @@ from pydantic import Field
 from retrieval_bench.errors import UnavailableError, UnknownNameError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.runner import Run, run
-from retrieval_bench.runner.run import OnEvent
+from retrieval_bench.runner.run import OnEvent, Run, run
 from retrieval_bench.specs import validated
 from retrieval_bench.types import Frozen
 

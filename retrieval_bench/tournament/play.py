@@ -13,7 +13,7 @@ from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store
-from retrieval_bench.runner import run
+from retrieval_bench.runner.run import run
 from retrieval_bench.tournament.advice import advised
 from retrieval_bench.tournament.standings import EXACT, Round, Tournament, standings
 from retrieval_bench.types import Budget

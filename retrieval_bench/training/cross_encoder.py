@@ -158,9 +158,8 @@ def rerank_gains(
     before = exact_neighbors(documents, vectors, min(_FIRST_STAGE, len(texts)), "ip")
     scorer = Metered.over(load_scorer("cross_encoder", {"model": str(model)}, where=str(model)), texts)
     rows, scores = before.rows.copy(), before.scores.copy()
-    for i in chosen.tolist():
-        found = rows[i, :depth]
-        scores[i, :depth] = scorer.session(asked.require_texts()[i]).score(found)
+    for i, session in enumerate(scorer.sessions(asked.take(chosen).require_texts())):
+        scores[i, :depth] = session.score(rows[i, :depth])
         scores[i, depth:] += scores[i, :depth].min() - 2.0  # cosines span 2: the rest keeps its order below
     after = make_hits(rows, scores)
     qrels = dataset.qrels["test"]

@@ -15,7 +15,8 @@ from retrieval_bench.records import Store
 from retrieval_bench.runner.job import Floor
 from retrieval_bench.runner.plan import plan_builds
 from retrieval_bench.runner.prepared import store
-from retrieval_bench.runner.run import OnEvent, chosen_cards, encoded_for, execute, primary
+from retrieval_bench.runner.run import OnEvent, chosen_cards, encoded_for, execute
+from retrieval_bench.runner.score import primary
 from retrieval_bench.specs import SystemCard
 from retrieval_bench.types import Budget, Split, TrialRecord
 
@@ -39,11 +40,11 @@ class Bench:
             raise DataError(f"{data.name}: has no tuning queries; name a split in its card: [splits] tune = ...")
         self.cards = chosen_cards(data, indexes, rankers)
         self._data, self._encoder = encoded_for(data, self.cards, encoder)
-        self.primary = primary(self._data)
         self._folder = store(self._data)
         self.records = Store(out.resolve())
         self.budget = budget.model_copy(update={"threads": budget.threads or usable_cores()})
         self._depth = min(depth or (100 if data.qrels else 10), len(data.corpus))
+        self.primary = primary(self._data, self._depth)
         self._seed, self._timeout, self._tell = seed, timeout, on_event
 
     def measure(

@@ -67,3 +67,13 @@ def test_screening(tmp_path: Path) -> None:
     assert ranked["measures"]["AP"] == 1.0
     assert learned["measures"]["WSS@100"] == pytest.approx(100 - 100 * 5 / 22)  # every start finds all five at once
     assert "pain: 6 of 24 records are relevant" in page.read_text(encoding="utf-8")
+
+
+def test_a_run_exports_its_winner(folder: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    command = ["run", str(folder), "--ranker", "bm25", "--measure-seconds", "0.05", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, [*command, "--export", str(index)])
+    assert done.exit_code == 0, done.output
+    asked = CliRunner().invoke(app, ["search", str(index), "area_of_circle", "--k", "1"])
+    assert asked.exit_code == 0, asked.output
+    assert "f3" in asked.output

@@ -54,27 +54,30 @@ def test_a_strong_ridge_leaves_the_prior() -> None:
 
 
 def test_rounds_spend_the_calls_they_have_on_items_not_yet_scored() -> None:
-    row = LEFT[3] @ RIGHT
+    truth = LEFT[3:5] @ RIGHT
     spent: list[int] = []
 
     def score(rows: Any) -> FloatArray:
-        spent.append(len(rows))
-        found: FloatArray = row[rows]
+        spent.append(rows.shape[1])
+        found: FloatArray = np.take_along_axis(truth, rows, axis=1)
         return found
 
-    rows, scores, estimates = in_rounds(MATRIX, np.arange(7), score, calls=40, rounds=4, ridge=0.0)
+    first = np.tile(np.arange(7), (2, 1))
+    rows, scores, estimates = in_rounds(MATRIX, first, score, calls=40, rounds=4, ridge=0.0)
     assert spent == [7, 9, 8, 8, 8]
-    assert len(set(rows.tolist())) == 40
-    assert np.array_equal(scores, row[rows])
-    assert np.allclose(estimates, row, atol=1e-3)
-    assert set(np.argsort(-row)[:25]) <= set(rows.tolist())
+    assert np.array_equal(scores, np.take_along_axis(truth, rows, axis=1))
+    assert np.allclose(estimates, truth, atol=1e-3)
+    for row, chosen in zip(truth, rows, strict=True):
+        assert len(set(chosen.tolist())) == 40
+        assert set(np.argsort(-row)[:25]) <= set(chosen.tolist())
 
 
 def test_rounds_are_no_more_than_the_calls_left() -> None:
-    rows, _, _ = in_rounds(MATRIX, np.arange(7), lambda rows: MATRIX[0][rows], calls=9, rounds=5, ridge=0.0)
-    assert len(rows) == 9
-    rows, _, _ = in_rounds(MATRIX, np.arange(7), lambda rows: MATRIX[0][rows], calls=7, rounds=5, ridge=0.0)
-    assert rows.tolist() == list(range(7))
+    first = np.arange(7)[None]
+    rows, _, _ = in_rounds(MATRIX, first, lambda rows: MATRIX[0][rows], calls=9, rounds=5, ridge=0.0)
+    assert rows.shape == (1, 9)
+    rows, _, _ = in_rounds(MATRIX, first, lambda rows: MATRIX[0][rows], calls=7, rounds=5, ridge=0.0)
+    assert rows.tolist() == first.tolist()
 
 
 def test_pivots_span_the_columns() -> None:

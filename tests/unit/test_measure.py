@@ -26,6 +26,14 @@ def test_steady_batches_stop_before_the_time_is_up() -> None:
     assert len(clock.batches(lambda: time.sleep(0.01), patient)) < 20
 
 
+@pytest.mark.parametrize(
+    ("queries", "seconds", "expected"),
+    [(950, 1.0, 950), (950, 1.9, 950), (950, 9.5, 100), (10_000, 10.0, 1000), (60, 100.0, 60)],
+)
+def test_a_slow_systems_batch_is_a_part_of_the_queries(queries: int, seconds: float, expected: int) -> None:
+    assert clock.portion(queries, seconds, clock.Effort(seconds=3.0, minimum=3)) == expected
+
+
 def test_singles_ask_in_order_and_warm_up_first() -> None:
     asked: list[int] = []
     samples = clock.singles(asked.append, list(range(20)), clock.Effort(seconds=5))

@@ -98,7 +98,7 @@ def test_saving_keeps_ranker_scorer_and_texts(tmp_path: Path) -> None:
 
 def test_a_session_refuses_the_call_that_would_be_one_too_many() -> None:
     scorer = LowRank()
-    session = Metered.over(scorer, [f"d{i}" for i in range(9)]).session("q1", allowed=5)
+    (session,) = Metered.over(scorer, [f"d{i}" for i in range(9)]).sessions(["q1"], allowed=5)
     assert session.score(np.arange(3)).shape == (3,)
     with pytest.raises(BudgetError, match="3 calls were made for it, 3 more are asked for, 5 are allowed"):
         session.score(np.arange(3))
@@ -109,7 +109,7 @@ def test_a_session_refuses_the_call_that_would_be_one_too_many() -> None:
 def test_a_bad_score_names_the_document() -> None:
     scorer = LowRank(LowRankSettings(wrong="nan"))
     with pytest.raises(ScorerError, match="'q1': gave nan for the document of row 4"):
-        Metered.over(scorer, [f"d{i}" for i in range(9)]).session("q1").score(np.array([2, 4]))
+        next(Metered.over(scorer, [f"d{i}" for i in range(9)]).sessions(["q1"])).score(np.array([2, 4]))
 
 
 def test_two_tiers_move_guesses_below_scores() -> None:

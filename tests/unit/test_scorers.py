@@ -77,7 +77,7 @@ def test_late_interaction_scores_pairs_and_kept_documents_alike(late: LateIntera
     assert pairs.argmax() in (0, 1)
     kept = Metered.over(late, DOCUMENTS)
     for i, text in enumerate(QUERIES):
-        assert kept.session(text).score(np.array([i]))[0] == pytest.approx(float(pairs[i]), abs=2e-3)
+        assert next(kept.sessions([text])).score(np.array([i]))[0] == pytest.approx(float(pairs[i]), abs=2e-3)
     assert late.calls == before + 6
 
 

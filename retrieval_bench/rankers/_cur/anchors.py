@@ -44,7 +44,8 @@ def scored(scorer: Metered, documents: Sequence[str], queries: Sequence[str], ro
             except (OSError, ValueError, EOFError):
                 scores = None
             if scores is None or scores.shape != chosen.shape or scores.dtype != np.float32:
-                scores = scorer.session(query).score(chosen)
+                (session,) = scorer.sessions([query])
+                scores = session.score(chosen)
                 with atomic_file(path) as temporary:
                     np.save(temporary, scores)
             found.append(Known(chosen, scores))

@@ -51,29 +51,35 @@ def in_rounds(
     calls: int,
     rounds: int,
     ridge: float,
-    prior: FloatArray | None = None,
+    priors: FloatArray | None = None,
 ) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Score ``first``, then in each round the items that look best by what is known so far.
+    """Score ``first``, then in each round the items that look best by what is known so far, for q queries together.
 
     Args:
         factors: (r, n) a column per item.
-        first: items to begin with, no more than ``calls``, at least one.
-        score: the scorer; called once for ``first`` and once a round.
-        calls: items scored in all, at most n.
+        first: (q, f) items that each query begins with, no more than ``calls``, at least one.
+        score: the scorer: (q, c) items to (q, c) scores; called once for ``first`` and once a round.
+        calls: items scored in all per query, at most n.
         rounds: that the calls left after ``first`` are spread over, as evenly as they can be.
         ridge: see ``coefficients``.
-        prior: likewise.
+        priors: (q, r) what each query's coefficients are drawn to; None is zero.
 
     Returns:
-        ``rows`` (calls,) all items scored, ``scores`` (calls,) theirs, and ``estimates`` (n,) of every item's score
-        from all that is known in the end.
+        ``rows`` (q, calls) all items scored, ``scores`` (q, calls) theirs, and ``estimates`` (q, n) of every item's
+        score from all that is known in the end.
     """
+
+    def estimated() -> FloatArray:
+        drawn = [None] * len(rows) if priors is None else priors
+        u = [coefficients(factors, *known, ridge=ridge, prior=p) for *known, p in zip(rows, scores, drawn, strict=True)]
+        return np.stack(u) @ factors  # one product for all: the factors are read once
+
     rows, scores = first, score(first)
-    left = calls - len(first)
+    left = calls - first.shape[1]
     for turn in range(min(rounds, left)):
         count = left // min(rounds, left) + (turn < left % min(rounds, left))
-        estimates = coefficients(factors, rows, scores, ridge=ridge, prior=prior) @ factors
-        estimates[rows] = -np.inf
-        best = np.argpartition(-estimates, count - 1)[:count]
-        rows, scores = np.concatenate([rows, best]), np.concatenate([scores, score(best)])
-    return rows, scores, coefficients(factors, rows, scores, ridge=ridge, prior=prior) @ factors
+        estimates = estimated()
+        np.put_along_axis(estimates, rows, -np.inf, axis=1)
+        best = np.argpartition(-estimates, count - 1, axis=1)[:, :count]
+        rows, scores = np.hstack([rows, best]), np.hstack([scores, score(best)])
+    return rows, scores, estimated()
