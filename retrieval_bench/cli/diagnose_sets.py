@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,14 @@ from retrieval_bench.cli.diagnose import diagnose
 from retrieval_bench.errors import UsageError
 
 _SAMPLE = 20_000  # rows of a corpus that stand for all of it
+
+
+class Precision(StrEnum):
+    """Of an encoder's weights."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose difficulty glove-50`")
@@ -161,25 +170,39 @@ def variance(
     give(section, as_json=as_json, html=html)
 
 
-@diagnose.command(epilog="Example: `retrieval-bench diagnose throughput --sizes 1 --sizes 16 --sizes 64`")
+@diagnose.command(
+    epilog="Examples: `retrieval-bench diagnose throughput --sizes 1 --sizes 16 --sizes 64` · "
+    "`retrieval-bench diagnose throughput --precision float32 --precision bfloat16`"
+)
 def throughput(
     encoder: Annotated[str | None, typer.Argument(help="sentence-transformers model (default: MiniLM).")] = None,
     sizes: Annotated[list[int] | None, typer.Option(help="Texts per batch; repeat.")] = None,
     words: Annotated[list[int] | None, typer.Option(help="Words per text; repeat.")] = None,
+    precision: Annotated[
+        list[Precision] | None, typer.Option(help="Of the encoder's weights; repeat to compare.")
+    ] = None,
     as_json: Json = False, html: Html = None,
 ) -> None:  # fmt: skip
-    """How fast an encoder is at each batch size and length, and which batch size to use."""
+    """How fast an encoder is at each batch size and length, with what energy, and which batch size to use."""
     from retrieval_bench.diagnostics.throughput import best_batch, landscape
     from retrieval_bench.encoders import load_encoder
+    from retrieval_bench.measure.energy import meters
     from retrieval_bench.records.section import Section
 
-    model = load_encoder(encoder)
-    points = landscape(model.encode, sizes=sizes or (1, 4, 16, 64), words=words or (8, 64, 200))
-    advice = ", ".join(f"{batch} for texts of {length} words" for length, batch in best_batch(points).items())
+    counters, says, rows, name = meters(), [], [], ""
+    for asked in precision or [Precision.auto]:
+        model = load_encoder(encoder, precision=asked.value)
+        name = model.name
+        points = landscape(model.encode, sizes=sizes or (1, 4, 16, 64), words=words or (8, 64, 200), counters=counters)
+        advice = ", ".join(f"{batch} for texts of {length} words" for length, batch in best_batch(points).items())
+        says.append(f"{model.precision}: the smallest batch that is as fast as any measured: {advice}.")
+        rows += [(model.precision, p.words, p.batch, p.rate, p.low, p.high, p.joules) for p in points]
+    says.append(
+        f"Energy of the whole machine, by {', '.join(meter.name for meter in counters)}." if counters
+        else "Energy absent: no counter (RAPL, NVML) of this machine may be read."
+    )  # fmt: skip
     section = Section(
-        title=f"Throughput of {model.name}",
-        says=(f"Smallest batch that is as fast as any measured: {advice}.",),
-        columns=("words", "batch", "texts per second", "low", "high"),
-        rows=tuple((p.words, p.batch, p.rate, p.low, p.high) for p in points),
+        title=f"Throughput of {name}", says=tuple(says), rows=tuple(rows),
+        columns=("precision", "words", "batch", "texts per second", "low", "high", "joule per text"),
     )  # fmt: skip
     give(section, as_json=as_json, html=html)

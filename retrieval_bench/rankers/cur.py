@@ -19,6 +19,7 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
+from threadpoolctl import threadpool_limits
 
 from retrieval_bench import registry
 from retrieval_bench.encoders import cached_encode, encode_queries, load_encoder
@@ -200,9 +201,11 @@ class Cur:
         rows = np.full((len(texts), k), -1, np.int64)
         scores = np.full((len(texts), k), -np.inf, np.float32)
         block = max(1, min(BLOCK_QUERIES, _BLOCK_VALUES // self._factors.shape[1]))
-        for start in range(0, len(texts), block):
-            for i, hits in enumerate(self._rank(texts[start : start + block], k), start):
-                rows[i], scores[i] = hits
+        # Products are small, and a BLAS pool beside the scorer's own has the two wait for each other's spinning threads.
+        with threadpool_limits(1, user_api="blas"):
+            for start in range(0, len(texts), block):
+                for i, hits in enumerate(self._rank(texts[start : start + block], k), start):
+                    rows[i], scores[i] = hits
         return make_hits(rows, scores)
 
     def _rank(self, texts: list[str], k: int) -> Iterator[tuple[IntArray, FloatArray]]:
