@@ -201,7 +201,7 @@ class Cur:
         rows = np.full((len(texts), k), -1, np.int64)
         scores = np.full((len(texts), k), -np.inf, np.float32)
         block = max(1, min(BLOCK_QUERIES, _BLOCK_VALUES // self._factors.shape[1]))
-        # Products are small, and a BLAS pool beside the scorer's own has the two wait for each other's spinning threads.
+        # Products are small, and a pool of BLAS threads that spins takes the cores from the scorer's own.
         with threadpool_limits(1, user_api="blas"):
             for start in range(0, len(texts), block):
                 for i, hits in enumerate(self._rank(texts[start : start + block], k), start):

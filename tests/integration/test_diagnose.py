@@ -20,7 +20,7 @@ KINDS = ("history", "repair", "price", "weight", "colour", "owner")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> rb.Run:
+def made(tmp_path_factory: pytest.TempPathFactory) -> rb.Run:
     """Dense over sixty documents; forty questions to train with and twenty to test."""
     folder = tmp_path_factory.mktemp("texts")
     data = folder / "things"
@@ -33,10 +33,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> rb.Run:
     for split, part in (("train", pairs[:40]), ("test", pairs[40:])):
         rows = ["query-id\tcorpus-id\tscore", *(f"q-{name}\t{name}\t1" for name, _ in part)]
         (data / "qrels" / f"{split}.tsv").write_text("\n".join(rows), encoding="utf-8")
-    return rb.run(
-        str(data), rankers=["dense", "bm25"], budget=rb.Budget(threads=1), out=folder / "out",
-        effort=Effort(seconds=0.05, concurrent_seconds=0.02),
-    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RETRIEVAL_BENCH_HOME", str(folder / "home"))
+        return rb.run(
+            str(data), rankers=["dense", "bm25"], budget=rb.Budget(threads=1), out=folder / "out",
+            effort=Effort(seconds=0.05, concurrent_seconds=0.02),
+        )  # fmt: skip
+
+
+@pytest.fixture
+def run(made: rb.Run, monkeypatch: pytest.MonkeyPatch) -> rb.Run:
+    monkeypatch.setenv("RETRIEVAL_BENCH_HOME", str(made.folder.parent / "home"))
+    return made
 
 
 def asked(*command: str) -> dict[str, Any]:
@@ -66,8 +74,8 @@ def test_contamination_finds_the_queries_that_training_texts_hold(run: rb.Run, t
     spans = {row[0]: row[1] for row in found["rows"]}
     assert spans == {"q-satellite-price": 7, "q-bakery-price": 6, "q-library-price": 6}
     missing = CliRunner().invoke(app, ["diagnose", "contamination", "dense", "absent.txt", "--out", str(run.folder)])
-    assert missing.exit_code == 2
-    assert "absent.txt" in missing.output
+    assert missing.exit_code == 1
+    assert "absent.txt: there is no such file" in str(missing.exception)
 
 
 def test_energy_is_read_or_absent(run: rb.Run, monkeypatch: pytest.MonkeyPatch) -> None:
