@@ -20,8 +20,14 @@ from retrieval_bench.runner.serve import Server
 from retrieval_bench.types import Budget, Dataset, Examples, MemoryReport
 
 
-def main(job_text: str, descriptor: int) -> None:
-    """Run a job; refusals and typed errors are sent as events, anything else ends the process with its traceback."""
+def main(job_text: str, descriptor: int, engine_bytes: int = 0) -> None:
+    """Run a job; refusals and typed errors are sent as events, anything else ends the process with its traceback.
+
+    Args:
+        job_text: the job as JSON.
+        descriptor: pipe to the run.
+        engine_bytes: private memory of engines imported beforehand, which serving needs too.
+    """
     events = Events(descriptor)
     job = Job.model_validate_json(job_text)
     try:
@@ -29,7 +35,7 @@ def main(job_text: str, descriptor: int) -> None:
         if job.stage == "build":
             build(job.plan, events)
         else:
-            serve(job.plan, events)
+            serve(job.plan, events, engine_bytes)
     except MemoryError as error:
         events.send(outcome="crashed", reason=f"out of memory: {error}".strip(": "))
     except ContractError as error:
@@ -103,13 +109,13 @@ def build(plan: BuildPlan, events: Events) -> None:
         (folder / "build.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
 
 
-def serve(plan: BuildPlan, events: Events) -> None:
+def serve(plan: BuildPlan, events: Events, engine_bytes: int) -> None:
     """Load the saved system in this clean process and measure each search setting; a record is written after each."""
     with events.phase("load"):
         dataset = opened(plan.dataset_folder, texts=False)
         folder = Store(plan.out).build_folder(plan.build_id)
         facts = BuildFacts.model_validate_json((folder / "build.json").read_text(encoding="utf-8"))
-        server = Server(plan, dataset, facts, folder / "index")
+        server = Server(plan, dataset, facts, folder / "index", engine_bytes)
     for trial in plan.trials:
         events.send(trial=trial.trial_id)
         server.measure(trial, events)

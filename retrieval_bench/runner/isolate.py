@@ -1,19 +1,19 @@
-"""Run one job in a fresh process, pinned and watched: wall clock, build time, private memory, Ctrl-C."""
+"""Run jobs in fresh processes, pinned and watched: wall clock, build time, private memory, Ctrl-C."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -23,22 +23,15 @@ from retrieval_bench.types import Outcome
 POLL_SECONDS = 0.05
 _LAST_LINES = 5
 
-# Runs before anything is imported, so that every thread of every engine is pinned; the child dies with its parent,
-# so that a killed run leaves no process that goes on writing.
+# Runs before anything is imported, so that every thread of every engine is pinned.
 _BOOTSTRAP = """
 import json, os, sys
-cpus, parent, events = json.loads(sys.argv[1])
+cpus, parent, events, preload = json.loads(sys.argv[1])
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, cpus)
-    import ctypes, signal
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit(1)
-from retrieval_bench.runner.child import main
-main(sys.stdin.read(), events)
-sys.stdout.flush()
-sys.stderr.flush()
-os._exit(0)  # all is on disk; taking engines apart would take half a second of every process
+from retrieval_bench.runner.nursery import die_with, serve_jobs
+die_with(parent)
+serve_jobs(events, preload)
 """
 
 
@@ -82,51 +75,110 @@ def pinned_cpus(threads: int) -> set[int]:
     return set(sorted(os.sched_getaffinity(0))[:threads])
 
 
-def run_isolated(job: str, *, threads: int, limits: Limits, on_event: Callable[[dict[str, Any]], None]) -> Exit:
-    """Run ``child.main`` on a job (JSON) in a process of its own and wait for its end.
+class Isolation:
+    """Runs the jobs of one system, each in a process of its own; they share no more than imported engines.
 
-    A breach of a limit kills the process and is an outcome, not an exception; Ctrl-C kills it and goes on up.
+    A context manager; its nursery (see there) starts with the first job, and again after one that had to be killed.
+
+    Args:
+        threads: of every engine; the processes are pinned to as many processors.
+        preload: modules to import once for all jobs.
     """
-    result = Exit()
-    read_end, write_end = os.pipe()
-    place = json.dumps([sorted(pinned_cpus(threads)), os.getpid(), write_end])
-    command = [sys.executable, "-c", _BOOTSTRAP, place]
-    start = time.perf_counter()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=thread_environment(threads),
-            pass_fds=[write_end], start_new_session=True,
-        )  # fmt: skip
-        os.close(write_end)
-        building = _Since()
 
-        def listen() -> None:
-            with os.fdopen(read_end, encoding="utf-8") as lines:
-                for line in lines:
-                    event = json.loads(line)
+    def __init__(self, threads: int, preload: Sequence[str] = ()) -> None:
+        self._threads, self._preload = threads, list(preload)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._log = tempfile.TemporaryFile()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kill()
+        self._log.close()
+
+    def run(self, job: str, limits: Limits, on_event: Callable[[dict[str, Any]], None]) -> Exit:
+        """Run ``child.main`` on a job (JSON, one line) and wait for its end.
+
+        A breach of a limit kills the process and is an outcome, not an exception; Ctrl-C kills it and goes on up.
+        """
+        result, building = Exit(), _Since()
+        start, said = time.perf_counter(), self._log.seek(0, os.SEEK_END)
+        watched: psutil.Process | None = None
+        code: int | None = None
+        breach: tuple[Outcome, str] | None = None
+        try:
+            process = self._started()
+            assert process.stdin is not None  # noqa: S101 - narrows the type
+            with contextlib.suppress(BrokenPipeError):  # then its end is read below
+                process.stdin.write(job.encode() + b"\n")
+                process.stdin.flush()
+            for event in self._events():
+                if event is None:
+                    breach = _breach(limits, time.perf_counter() - start, building, watched)
+                    if breach is not None:
+                        break
+                elif "pid" in event:
+                    with contextlib.suppress(psutil.Error):  # it may have ended already
+                        watched = psutil.Process(event["pid"])
+                elif "exit" in event:
+                    code = event["exit"]
+                    break
+                else:
                     building.follow(event)
                     result.events.append(event)
                     on_event(event)
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        try:
-            assert process.stdin is not None  # noqa: S101 - narrows the type
-            process.stdin.write(job.encode())
-            process.stdin.close()
-            breach = _watch(process, limits, start, building)
         except BaseException:
-            _kill(process)
+            self._kill()
             raise
-        listener.join(timeout=10)
+        if code is None:
+            code = self._kill()
         result.seconds = time.perf_counter() - start
-        log.seek(0)
-        tail = log.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-    if breach is not None:
-        result.outcome, result.reason = breach
-    elif process.returncode != 0:
-        result.outcome, result.reason = "crashed", _crash(process.returncode, tail)
-    return result
+        self._log.seek(said)
+        tail = self._log.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
+        if breach is not None:
+            result.outcome, result.reason = breach
+        elif code != 0:
+            result.outcome, result.reason = "crashed", _crash(code, tail)
+        return result
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._read_end, write_end = os.pipe()
+            place = json.dumps([sorted(pinned_cpus(self._threads)), os.getpid(), write_end, self._preload])
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOTSTRAP, place], stdin=subprocess.PIPE, stdout=self._log, stderr=self._log,
+                env=thread_environment(self._threads), pass_fds=[write_end], start_new_session=True,
+            )  # fmt: skip
+            os.close(write_end)
+        return self._process
+
+    def _events(self) -> Iterator[dict[str, Any] | None]:
+        """What the processes report, and None whenever they said nothing for a while; ends when all have ended."""
+        rest = b""
+        while True:
+            if not select.select([self._read_end], [], [], POLL_SECONDS)[0]:
+                yield None
+                continue
+            read = os.read(self._read_end, 1 << 16)
+            if not read:
+                return
+            *lines, rest = (rest + read).split(b"\n")
+            yield from map(json.loads, lines)
+            yield None  # a process that reports without end is watched all the same
+
+    def _kill(self) -> int:
+        """End the nursery and what it started; its exit status, which is that of a kill where it was at work."""
+        if self._process is None:
+            return 0
+        process, self._process = self._process, None
+        ended = process.poll()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate()
+        os.close(self._read_end)
+        return process.returncode if ended is None else ended
 
 
 class _Since:
@@ -140,38 +192,19 @@ class _Since:
             self.start = time.perf_counter() if event["state"] == "start" else None
 
 
-def _watch(
-    process: subprocess.Popen[bytes], limits: Limits, start: float, building: _Since
+def _breach(
+    limits: Limits, seconds: float, building: _Since, watched: psutil.Process | None
 ) -> tuple[Outcome, str] | None:
-    watched = psutil.Process(process.pid)
-    while True:
-        try:
-            process.wait(POLL_SECONDS)
-            return None
-        except subprocess.TimeoutExpired:
-            pass
-        now = time.perf_counter()
-        breach: tuple[Outcome, str] | None = None
-        if now - start > limits.wall_seconds:
-            breach = "timed_out", f"not finished after {limits.wall_seconds:g} s (--timeout)"
-        elif limits.build_seconds and building.start and now - building.start > limits.build_seconds:
-            breach = "over_budget", f"the build took more than {limits.build_seconds:g} s (build_seconds)"
-        elif limits.peak_bytes:
-            try:
-                used = watched_bytes(watched)
-            except psutil.Error:
-                continue  # it has just ended; the next wait sees that
+    if seconds > limits.wall_seconds:
+        return "timed_out", f"not finished after {limits.wall_seconds:g} s (--timeout)"
+    if limits.build_seconds and building.start and time.perf_counter() - building.start > limits.build_seconds:
+        return "over_budget", f"the build took more than {limits.build_seconds:g} s (build_seconds)"
+    if limits.peak_bytes and watched is not None:
+        with contextlib.suppress(psutil.Error):  # it has just ended; the next event says so
+            used = watched_bytes(watched)
             if used > limits.peak_bytes:
-                breach = "over_budget", f"private memory reached {used:,} of {limits.peak_bytes:,} bytes (peak_bytes)"
-        if breach is not None:
-            _kill(process)
-            return breach
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+                return "over_budget", f"private memory reached {used:,} of {limits.peak_bytes:,} bytes (peak_bytes)"
+    return None
 
 
 def _crash(code: int, tail: list[str]) -> str:

@@ -17,9 +17,9 @@ from retrieval_bench.encoders import load_encoder
 from retrieval_bench.errors import RetrievalBenchError, UsageError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.machine import libraries, usable_cores
+from retrieval_bench.measure.machine import gpu_name, libraries, usable_cores
 from retrieval_bench.records import RunSummary, Store
-from retrieval_bench.runner.isolate import Limits, run_isolated
+from retrieval_bench.runner.isolate import Isolation, Limits
 from retrieval_bench.runner.job import BuildPlan, Job
 from retrieval_bench.runner.plan import plan_builds
 from retrieval_bench.runner.prepared import encoded, store
@@ -221,18 +221,36 @@ def execute(
     tell({"system": plan.card.name, "pending": len(pending), "planned": len(plan.trials)})
     if not pending:
         return
-    if not (records.build_folder(plan.build_id) / "build.json").exists():
-        _stage(records, Job(stage="build", plan=plan.only(pending)), data, timeout, wall, tell)
-    while pending := {t.trial_id for t in plan.trials if not records.has(t.trial_id)}:
-        # A setting that ends the process is recorded as its trial's outcome; the next process goes on after it.
-        _stage(records, Job(stage="serve", plan=plan.only(pending)), data, timeout, wall, tell)
+    with Isolation(plan.threads, _engines(plan)) as isolation:
+        if not (records.build_folder(plan.build_id) / "build.json").exists():
+            _stage(isolation, records, Job(stage="build", plan=plan.only(pending)), data, timeout, wall, tell)
+        while pending := {t.trial_id for t in plan.trials if not records.has(t.trial_id)}:
+            # A setting that ends the process is recorded as its trial's outcome; the next process goes on after it.
+            _stage(isolation, records, Job(stage="serve", plan=plan.only(pending)), data, timeout, wall, tell)
 
 
-def _stage(records: Store, job: Job, data: Dataset, timeout: float, wall: Wall, tell: OnEvent) -> None:
+def _engines(plan: BuildPlan) -> list[str]:
+    """Modules that both processes of a system need, safe to fork from.
+
+    Only ours: a plug-in may do anything at its import. No GPU, whose driver does not survive a fork; and of rankers
+    only those that read texts by a transformer, since a Java machine does not either.
+    """
+    if not plan.plugin.startswith("retrieval_bench.") or gpu_name():
+        return []
+    if plan.card.kind == "index":
+        return [plan.plugin]
+    fields = registry.rankers.get(plan.card.backend).BuildParams.model_fields
+    encodes = not fields.keys().isdisjoint({"encoder", "dual_encoder", "scorer"})
+    return [plan.plugin, "retrieval_bench.encoders.sentence"] if encodes else []
+
+
+def _stage(
+    isolation: Isolation, records: Store, job: Job, data: Dataset, timeout: float, wall: Wall, tell: OnEvent
+) -> None:
     """Run one process; if it fails, write the records of the trials that failed with it."""
     plan, started = job.plan, datetime.now(UTC).isoformat(timespec="milliseconds")
     limits = Limits(wall_seconds=timeout, build_seconds=plan.budget.build_seconds, peak_bytes=plan.budget.peak_bytes)
-    ended = run_isolated(job.model_dump_json(), threads=plan.threads, limits=limits, on_event=tell)
+    ended = isolation.run(job.model_dump_json(), limits, tell)
     for event in ended.events:
         if event.get("state") == "end":
             wall.add(event["phase"], event["seconds"])

@@ -33,10 +33,10 @@ _SINGLE_QUERIES = 10_000  # most queries asked one by one
 class Server:
     """A system loaded in a clean process, whose memory is therefore what serving needs."""
 
-    def __init__(self, plan: BuildPlan, dataset: Dataset, facts: BuildFacts, folder: Path) -> None:
+    def __init__(self, plan: BuildPlan, dataset: Dataset, facts: BuildFacts, folder: Path, engine_bytes: int) -> None:
         self.plan, self.dataset, self.facts = plan, dataset, facts
         settle()
-        before = private_bytes()
+        before = private_bytes() - engine_bytes
         self.system, self.load_seconds = timed(lambda: _load(plan, folder))
         settle()
         self.private = private_bytes() - before
