@@ -26,12 +26,12 @@ _LAST_LINES = 5
 # Runs before anything is imported, so that every thread of every engine is pinned.
 _BOOTSTRAP = """
 import json, os, sys
-cpus, parent, events, preload = json.loads(sys.argv[1])
+cpus, parent, events, plugin, engines = json.loads(sys.argv[1])
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, cpus)
 from retrieval_bench.runner.nursery import die_with, serve_jobs
 die_with(parent)
-serve_jobs(events, preload)
+serve_jobs(events, plugin, engines)
 """
 
 
@@ -82,11 +82,12 @@ class Isolation:
 
     Args:
         threads: of every engine; the processes are pinned to as many processors.
-        preload: modules to import once for all jobs.
+        plugin: module of the system to import once for all jobs.
+        engines: modules to import likewise (see ``nursery``).
     """
 
-    def __init__(self, threads: int, preload: Sequence[str] = ()) -> None:
-        self._threads, self._preload = threads, list(preload)
+    def __init__(self, threads: int, plugin: str, engines: Sequence[str] = ()) -> None:
+        self._threads, self._plugin, self._engines = threads, plugin, list(engines)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -145,7 +146,8 @@ class Isolation:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self._read_end, write_end = os.pipe()
-            place = json.dumps([sorted(pinned_cpus(self._threads)), os.getpid(), write_end, self._preload])
+            cpus = sorted(pinned_cpus(self._threads))
+            place = json.dumps([cpus, os.getpid(), write_end, self._plugin, self._engines])
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _BOOTSTRAP, place], stdin=subprocess.PIPE, stdout=self._log, stderr=self._log,
                 env=thread_environment(self._threads), pass_fds=[write_end], start_new_session=True,

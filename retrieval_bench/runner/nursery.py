@@ -17,20 +17,23 @@ from retrieval_bench.runner import child
 from retrieval_bench.runner.job import Events
 
 
-def serve_jobs(descriptor: int, preload: Sequence[str]) -> None:
+def serve_jobs(descriptor: int, plugin: str, engines: Sequence[str]) -> None:
     """Fork a process for each line of standard input, a job, until it ends; tell its number, then its exit status.
 
     Args:
         descriptor: pipe to the run, shared with the jobs.
-        preload: modules to import beforehand, engines with them. One that cannot be imported is left to the job, which
-            says why. Nothing else is done here, so that a job starts from imports and no more.
+        plugin: module of the system, imported beforehand.
+        engines: modules that a load of the system would import; what memory they take is counted as the system's.
+
+    A module that cannot be imported is left to the job, which says why. Nothing else is done here, so that a job starts
+    from imports and no more.
     """
     events = Events(descriptor)
+    _import(plugin)
     before = private_bytes()
-    for name in preload:
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
-    engine_bytes = private_bytes() - before
+    for name in engines:
+        _import(name)
+    engine_bytes = private_bytes() - before if engines else 0
     gc.collect()
     gc.freeze()  # else each job's collections would touch, and so copy, the pages that it shares with this process
     for job in sys.stdin:
@@ -42,6 +45,11 @@ def serve_jobs(descriptor: int, preload: Sequence[str]) -> None:
         events.send(pid=pid)
         _, status = os.waitpid(pid, 0)
         events.send(exit=os.waitstatus_to_exitcode(status))
+
+
+def _import(name: str) -> None:
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)
 
 
 def die_with(parent: int) -> None:

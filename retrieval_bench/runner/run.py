@@ -221,7 +221,7 @@ def execute(
     tell({"system": plan.card.name, "pending": len(pending), "planned": len(plan.trials)})
     if not pending:
         return
-    with Isolation(plan.threads, _engines(plan)) as isolation:
+    with Isolation(plan.threads, *_imported_once(plan)) as isolation:
         if not (records.build_folder(plan.build_id) / "build.json").exists():
             _stage(isolation, records, Job(stage="build", plan=plan.only(pending)), data, timeout, wall, tell)
         while pending := {t.trial_id for t in plan.trials if not records.has(t.trial_id)}:
@@ -229,19 +229,19 @@ def execute(
             _stage(isolation, records, Job(stage="serve", plan=plan.only(pending)), data, timeout, wall, tell)
 
 
-def _engines(plan: BuildPlan) -> list[str]:
-    """Modules that both processes of a system need, safe to fork from.
+def _imported_once(plan: BuildPlan) -> tuple[str, list[str]]:
+    """The plug-in and engines that both processes of a system need, safe to fork from.
 
     Only ours: a plug-in may do anything at its import. No GPU, whose driver does not survive a fork; and of rankers
     only those that read texts by a transformer, since a Java machine does not either.
     """
     if not plan.plugin.startswith("retrieval_bench.") or gpu_name():
-        return []
+        return "retrieval_bench.protocols", []
     if plan.card.kind == "index":
-        return [plan.plugin]
+        return plan.plugin, []
     fields = registry.rankers.get(plan.card.backend).BuildParams.model_fields
     encodes = not fields.keys().isdisjoint({"encoder", "dual_encoder", "scorer"})
-    return [plan.plugin, "retrieval_bench.encoders.sentence"] if encodes else []
+    return plan.plugin, ["retrieval_bench.encoders.sentence"] if encodes else []
 
 
 def _stage(
