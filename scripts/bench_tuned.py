@@ -1,6 +1,6 @@
 """The tuned pick against each peer's recommended setting, at recall 0.95 and three budgets of memory, in one run.
 
-    python scripts/bench_tuned.py [--trials 24] [--data glove-50 --data pystdlib] [--threads 1]
+    python scripts/bench_tuned.py [--trials 24] [--data glove-50 --data pystdlib] [--rows 100000] [--threads 1]
 
 The pick: every candidate is tuned alike on tuning queries (qps@recall=0.95); the fastest is the pick. A peer: its card
 as it stands, its first search parameter raised until tuning queries reach the recall. Pick and peers are then served
@@ -48,21 +48,23 @@ def recommended(bench: Bench, card: SystemCard) -> TrialRecord:
     return tried[-1]
 
 
-def cell(dataset: str, bytes_per_vector: float | None, trials: int, threads: int, table: Table) -> None:
+def cell(
+    dataset: str, bytes_per_vector: float | None, trials: int, threads: int, rows: int | None, table: Table
+) -> None:
     """Tune, find the peers' settings, race, and add a line for each peer."""
     budget = Budget(bytes_per_vector=bytes_per_vector, threads=threads, tuning_trials=trials)
     folder = home() / "bench_tuned" / f"{Path(dataset).name}-{bytes_per_vector or 'unlimited'}"
     known = system_cards("index")
     tuned = tune(
         dataset, indexes=[c for c in CANDIDATES if c in known], target=TARGET, budget=budget, depth=10,
-        out=folder / "tuned", effort=QUICK,
+        out=folder / "tuned", effort=QUICK, rows=rows,
     )  # fmt: skip
     limit = "unlimited" if bytes_per_vector is None else f"{bytes_per_vector:g} bytes"
     if tuned.winner is None or tuned.winner.held_out is None:
         table.add_row(dataset, limit, "no candidate reaches the recall")
         return
     bench = Bench(
-        dataset, indexes=[p for p in PEERS if p in known], rankers=None, encoder=None, budget=budget, rows=None,
+        dataset, indexes=[p for p in PEERS if p in known], rankers=None, encoder=None, budget=budget, rows=rows,
         queries=None, depth=10, seed=0, timeout=1800.0, out=folder / "peers", on_event=lambda _event: None,
     )  # fmt: skip
     store = Store(folder / "tuned")
@@ -92,12 +94,13 @@ def main() -> None:
     parser.add_argument("--data", action="append", help="glove-50 and pystdlib (384-d text vectors) by default")
     parser.add_argument("--trials", type=int, default=24, help="settings tried for each candidate")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rows", type=int, help="use only the first so many vectors of sets without judgments")
     asked = parser.parse_args()
     table = Table("data", "memory", "pick", "recall", "peer", "recall", "pick is", title=f"{TARGET}, tuned alike")
     missing = sorted({*CANDIDATES, *PEERS} - set(system_cards("index")))
     for dataset in asked.data or ["glove-50", "pystdlib"]:
         for bytes_per_vector in BUDGETS:
-            cell(dataset, bytes_per_vector, asked.trials, asked.threads, table)
+            cell(dataset, bytes_per_vector, asked.trials, asked.threads, asked.rows, table)
     console = Console(width=180)
     console.print(table)
     if missing:

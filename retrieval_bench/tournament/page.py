@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retrieval_bench.files import write_text
 from retrieval_bench.registry import missing
-from retrieval_bench.tournament.show import LEGEND, cells, columns
+from retrieval_bench.tournament.show import LEGEND, cells, chosen_on, columns
 from retrieval_bench.tournament.standings import Tournament
 
 
@@ -29,6 +29,6 @@ def write_page(shown: Tournament, path: Path) -> None:
         lstrip_blocks=True,
     )
     page = environment.get_template("page.html.j2").render(
-        shown=shown, columns=columns(shown), cells=cells, legend=LEGEND, exact=shown.exact
+        shown=shown, columns=columns(shown), cells=cells, legend=LEGEND, exact=shown.exact, chosen_on=chosen_on(shown)
     )
     write_text(path, page)

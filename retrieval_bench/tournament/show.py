@@ -15,6 +15,13 @@ from retrieval_bench.tournament.standings import Round, Standing, Tournament
 LEGEND = "* advised   = tied with the best in this figure (randomization test, Holm, 5 %)"
 
 
+def chosen_on(shown: Tournament) -> str:
+    """Which queries the advice rests on, and which the figures."""
+    if "tune" in shown.queries:
+        return f"Advice is chosen on {shown.queries['tune']:,} tuning queries; all figures are of the test queries."
+    return "There are no tuning queries: advice is chosen on the test queries, which flatters it."
+
+
 def columns(shown: Tournament) -> tuple[str, ...]:
     """Headings, as ``cells`` fills them."""
     return ("", "method", *shown.exact.quality, "QPS", "bytes", "build s", "outcome")
@@ -44,6 +51,7 @@ def tables(shown: Tournament) -> Iterator[RenderableType]:
         f"{shown.queries['test']:,} test queries",
         style="bold",
     )
+    yield Text(chosen_on(shown), style="dim")
     yield Text(LEGEND, style="dim")
     for each in shown.rounds:
         yield _table(each, shown)

@@ -63,6 +63,8 @@ def test_the_command_prints_tables_and_writes_a_page(played: Tournament, folder:
     for each in played.rounds:
         assert each.advice in " ".join(done.output.split())
         assert each.advice in page
+    for shown in (page, " ".join(done.output.split())):
+        assert "Advice is chosen on 60 tuning queries; all figures are of the test queries." in shown
     assert page.count("<table>") == 2
     wrong = CliRunner().invoke(app, [*asked, "surplus"])
     assert isinstance(wrong.exception, UsageError)
