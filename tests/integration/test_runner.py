@@ -93,6 +93,7 @@ def test_a_failing_build_is_a_record_of_each_setting_and_the_run_goes_on(
     ("search", "outcome", "reason"),
     [
         ("crash", "crashed", "SIGSEGV"),
+        ("kill", "crashed", "SIGKILL"),  # the process that it was forked from
         ("unsorted", "crashed", "broke the contract"),
         ("refuse", "refused", "this setting cannot be"),
         ("sleep", "timed_out", "not finished after 15 s"),
@@ -229,7 +230,7 @@ def _children_of(bench: Bench) -> list[str]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if (
-                b"retrieval_bench.runner.child" in (folder / "cmdline").read_bytes()
+                b"retrieval_bench.runner.nursery" in (folder / "cmdline").read_bytes()
                 and str(bench.folder).encode() in (folder / "environ").read_bytes()
             ):
                 found.append(folder.name)

@@ -36,6 +36,7 @@ class Misbehaving:
     BuildParams: ClassVar[type[Params]] = Build
     SearchParams: ClassVar[type[Params]] = Search
     metrics: ClassVar[frozenset[str]] = frozenset({"l2"})
+    built_here: ClassVar[bool] = False
     params: Params
 
     def build(
@@ -66,6 +67,7 @@ class Misbehaving:
         if params.wrong == "refuse":
             raise BudgetError("needs at least 7 bytes per vector")
         self.params, self._vectors = params, np.array(corpus.require_vectors())
+        type(self).built_here = True
 
     def search(self, queries: Queries, k: int, params: Any) -> Hits:
         if len(queries) > 1:
@@ -112,6 +114,8 @@ class Misbehaving:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        if cls.built_here:
+            raise RuntimeError("this process has built before: memory and caches of the build count as the server's")
         loaded = cls()
         loaded._vectors = np.load(folder / "vectors.npy", allow_pickle=False)
         loaded.params = Build()
