@@ -178,7 +178,9 @@ def test_a_changed_budget_or_setting_is_a_new_trial(bench: Bench) -> None:
 
 
 PROGRAM = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with Ctrl-C ignored
 import misbehaving
 import retrieval_bench as rb
 from pathlib import Path
