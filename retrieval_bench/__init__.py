@@ -33,24 +33,16 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
-    "api": ("build", "export"),
-    "artifact": ("Answers", "Searcher", "load"),
-    "datasets": ("load_dataset",),
-    "errors": ("RetrievalBenchError",),
-    "runner.run": ("Run", "run"),
-    "types": (
-        "Budget",
-        "Corpus",
-        "Dataset",
-        "Examples",
-        "Hits",
-        "Measurement",
-        "Params",
-        "Qrels",
-        "Queries",
-        "TrialRecord",
-    ),
-}
+    "Answers": "artifact",
+    "RetrievalBenchError": "errors",
+    "Run": "runner.run",
+    "Searcher": "artifact",
+    "build": "api",
+    "export": "api",
+    "load": "artifact",
+    "load_dataset": "datasets",
+    "run": "runner.run",
+}  # all others are types
 
 __all__ = [
     "Answers",
@@ -76,10 +68,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'types')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -6,30 +6,24 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from threading import Condition
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
 from retrieval_bench.checks import check_k
 from retrieval_bench.errors import ArtifactError, DataError, UsageError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.hits import make_hits
+from retrieval_bench.threads import blas
 from retrieval_bench.types import FloatArray, Hits, MemoryReport, Params, Queries
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
 
 
 def threads() -> int:
     """Threads that this process may use now: those of the linear algebra, which ``threadpool_limits`` governs."""
-    return max(1, min((library.num_threads for library in _blas().lib_controllers), default=1))
+    return max(1, min((library.num_threads for library in blas().lib_controllers), default=1))
 
 
 class OneSetting:

@@ -19,7 +19,6 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
-from threadpoolctl import threadpool_limits
 
 from retrieval_bench import registry
 from retrieval_bench.encoders import cached_encode, encode_queries, load_encoder
@@ -32,6 +31,7 @@ from retrieval_bench.rankers._cur.factors import Known, calibrated, fitted, pivo
 from retrieval_bench.rankers._cur.solve import in_rounds
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.scorers import BLOCK_QUERIES, Metered, load_scorer
+from retrieval_bench.threads import blas
 from retrieval_bench.types import (
     Budget,
     Corpus,
@@ -202,7 +202,7 @@ class Cur:
         scores = np.full((len(texts), k), -np.inf, np.float32)
         block = max(1, min(BLOCK_QUERIES, _BLOCK_VALUES // self._factors.shape[1]))
         # Products are small, and a pool of BLAS threads that spins takes the cores from the scorer's own.
-        with threadpool_limits(1, user_api="blas"):
+        with blas().limit(limits=1):
             for start in range(0, len(texts), block):
                 for i, hits in enumerate(self._rank(texts[start : start + block], k), start):
                     rows[i], scores[i] = hits

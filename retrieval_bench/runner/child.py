@@ -20,7 +20,7 @@ from retrieval_bench.runner.serve import Server
 from retrieval_bench.types import Budget, Dataset, Examples, MemoryReport
 
 
-def main(job_text: str, descriptor: int, engine_bytes: int = 0) -> None:
+def main(job_text: str, descriptor: int, engine_bytes: int) -> None:
     """Run a job; refusals and typed errors are sent as events, anything else ends the process with its traceback.
 
     Args:

@@ -20,13 +20,13 @@ from retrieval_bench.runner.job import Events
 def serve_jobs(descriptor: int, plugin: str, engines: Sequence[str]) -> None:
     """Fork a process for each line of standard input, a job, until it ends; tell its number, then its exit status.
 
+    A module that cannot be imported is left to the job, which says why. Nothing else is done here, so that a job starts
+    from imports and no more.
+
     Args:
         descriptor: pipe to the run, shared with the jobs.
         plugin: module of the system, imported beforehand.
         engines: modules that a load of the system would import; what memory they take is counted as the system's.
-
-    A module that cannot be imported is left to the job, which says why. Nothing else is done here, so that a job starts
-    from imports and no more.
     """
     events = Events(descriptor)
     _import(plugin)
