@@ -39,6 +39,10 @@ class BudgetError(RetrievalBenchError):
     """A system cannot be built within the budget; recorded by the runner as ``refused``."""
 
 
+class DeviceMemoryError(RetrievalBenchError):
+    """A GPU's memory does not hold the work, however small its blocks; the runner records ``over_budget`` or a crash."""
+
+
 class ScorerError(RetrievalBenchError):
     """A scorer of pairs of texts failed, or gave what is no score; names the scorer and the pair."""
 

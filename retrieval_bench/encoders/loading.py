@@ -1,4 +1,4 @@
-"""Loading a sentence-transformers model, and what the machine offers to run it: for encoding and for training."""
+"""Loading and saving sentence-transformers models, for encoding and for training."""
 
 from __future__ import annotations
 
@@ -11,34 +11,7 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
-from retrieval_bench.errors import DataError, UnavailableError, UsageError
-
-
-def choose_device(asked: str | None) -> torch.device:
-    """The device of this name; None is a GPU where there is one.
-
-    Raises:
-        UsageError: torch does not know such a device.
-        UnavailableError: this machine does not have it.
-    """
-    try:
-        device = torch.device(asked or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError as error:
-        raise UsageError(f"device {asked!r} is not one that torch knows: use 'cpu' or 'cuda'") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UnavailableError(f"device {asked!r}: torch sees {torch.cuda.device_count()} CUDA devices; use 'cpu'")
-    return device
-
-
-def native_bfloat16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16, rather than emulating it."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
-    except OSError:
-        return False  # not Linux: cannot be told, and float32 is right everywhere
-    return device.type == "cpu" and not words.isdisjoint({"avx512_bf16", "amx_bf16"})
+from retrieval_bench.errors import DataError
 
 
 def open_model(folder: Path, device: torch.device) -> SentenceTransformer:

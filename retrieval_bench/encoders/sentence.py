@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from retrieval_bench.device.choose import choose_device, native_bfloat16
 from retrieval_bench.encoders._bar import progress_bar
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.encoders.loading import choose_device, native_bfloat16, open_model
+from retrieval_bench.encoders.loading import open_model
 from retrieval_bench.errors import UsageError
 from retrieval_bench.types import FloatArray, IntArray
 

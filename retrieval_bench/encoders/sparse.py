@@ -12,8 +12,9 @@ import scipy.sparse as sp
 from safetensors import SafetensorError
 from sentence_transformers import SparseEncoder as SparseModel
 
+from retrieval_bench.device.choose import choose_device
 from retrieval_bench.encoders._models import PACKAGED_SPARSE, content_hash, find_model
-from retrieval_bench.encoders.loading import choose_device, no_bars
+from retrieval_bench.encoders.loading import no_bars
 from retrieval_bench.errors import DataError
 
 # Every token of a batch has a value for every word of the vocabulary: with 30,000 words, 250 MB on a CPU.

@@ -16,8 +16,9 @@ from safetensors import SafetensorError
 from sentence_transformers import CrossEncoder
 from sentence_transformers.base.modules import Transformer
 
+from retrieval_bench.device.choose import choose_device, native_bfloat16
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.encoders.loading import choose_device, native_bfloat16, no_bars
+from retrieval_bench.encoders.loading import no_bars
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import scorers
 from retrieval_bench.scorers._calls import Calls

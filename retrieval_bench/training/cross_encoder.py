@@ -19,8 +19,8 @@ from torch.nn import functional
 
 from retrieval_bench.checks import normalised
 from retrieval_bench.datasets import exact_neighbors, load_dataset
+from retrieval_bench.device.choose import native_bfloat16
 from retrieval_bench.encoders import cached_encode, load_encoder
-from retrieval_bench.encoders.loading import native_bfloat16
 from retrieval_bench.hits import make_hits
 from retrieval_bench.quality import evaluate
 from retrieval_bench.scorers import Metered, load_scorer

@@ -16,8 +16,9 @@ from typing import Literal
 import torch
 
 from retrieval_bench.datasets import load_dataset
+from retrieval_bench.device.choose import choose_device
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.encoders.loading import choose_device, open_model, save_model
+from retrieval_bench.encoders.loading import open_model, save_model
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.quality import mean
 from retrieval_bench.training.folder import Trained, finished, publish

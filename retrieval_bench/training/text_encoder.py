@@ -10,8 +10,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from torch.nn import functional
 
+from retrieval_bench.device.choose import choose_device, native_bfloat16
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.encoders.loading import choose_device, native_bfloat16, open_model, save_model
+from retrieval_bench.encoders.loading import open_model, save_model
 from retrieval_bench.errors import UsageError
 
 
