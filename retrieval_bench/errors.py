@@ -40,7 +40,7 @@ class BudgetError(RetrievalBenchError):
 
 
 class DeviceMemoryError(RetrievalBenchError):
-    """A GPU's memory does not hold the work, however small its blocks; the runner records ``over_budget`` or a crash."""
+    """A GPU's memory does not hold the work, however small its blocks; recorded as ``over_budget`` or a crash."""
 
 
 class ScorerError(RetrievalBenchError):
