@@ -89,7 +89,8 @@ def main(arguments: argparse.Namespace) -> None:
     data = part(load_dataset(arguments.dataset), arguments.items, arguments.queries, arguments.seed)
     scorer: dict[str, Any] = {"scorer": "late_interaction", "scorer_settings": {"max_length": 128}}
     if arguments.cross_encoder:
-        scorer = {"scorer": "cross_encoder", "scorer_settings": {"model": arguments.cross_encoder}}
+        settings = {"model": arguments.cross_encoder, "max_length": arguments.max_length}
+        scorer = {"scorer": "cross_encoder", "scorer_settings": settings}
     texts, asked = list(data.corpus.require_texts()), data.queries["test"]
     n, queries = len(texts), list(asked.require_texts())
     meter = Metered.over(load_scorer(scorer["scorer"], scorer["scorer_settings"], where="bench_cur"), texts)
@@ -173,6 +174,9 @@ if __name__ == "__main__":
     parser.add_argument("--anchors", type=int, default=200, help="anchor queries of the CUR family")
     parser.add_argument("--calls", type=int, nargs="+", default=[50, 100, 200], help="scorer calls per query")
     parser.add_argument("--cross-encoder", help="model to use as the scorer (default: late interaction)")
+    parser.add_argument(
+        "--max-length", type=int, help="tokens of a pair that the cross-encoder reads (default: its own)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="where to write NAME.json and NAME.md")
     main(parser.parse_args())

@@ -8,7 +8,7 @@ so that decoding adds no error of its own: 4 bytes per vector more.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,16 @@ import numpy.typing as npt
 from retrieval_bench.codecs._base import Arrays, Codec, Rows, registered
 from retrieval_bench.codecs._basis import basis_bytes, principal
 from retrieval_bench.codecs._plan import first_fitting, lost, ranks, variances
+from retrieval_bench.device.presence import gpu
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.types import FloatArray
 
+if TYPE_CHECKING:
+    import torch
+
 CodeArray = npt.NDArray[np.uint8]
 _BLOCK_ROWS = 1 << 10  # within the second-level cache
+_DEVICE_ROWS = 1 << 17
 GRID_BYTES = 8  # scale and offset of a vector
 
 
@@ -72,11 +77,14 @@ class Lvq:
         """
         if vectors.ndim != 2 or vectors.shape[1] != len(self.mean):
             raise DataError(f"lvq: vectors of the shape (n, {len(self.mean)}) are needed, not {vectors.shape}")
-        blocks = [self._block(vectors[i : i + _BLOCK_ROWS]) for i in range(0, max(1, len(vectors)), _BLOCK_ROWS)]
+        rows = _BLOCK_ROWS if gpu() is None else _DEVICE_ROWS
+        blocks = [self._block(vectors[i : i + rows]) for i in range(0, max(1, len(vectors)), rows)]
         codes, residuals, grids = (np.concatenate(part) for part in zip(*blocks, strict=True))
         return LvqCodes(codes=codes, residuals=residuals if self.residual_bits else None, grid=grids)
 
     def _block(self, vectors: FloatArray) -> tuple[CodeArray, CodeArray, FloatArray]:
+        if (device := gpu()) is not None:
+            return self._on_device(vectors, device)
         centred = vectors - self.mean
         low, high = centred.min(axis=1, keepdims=True), centred.max(axis=1, keepdims=True)
         scale = (high - low) / np.float32(2**self.bits - 1)
@@ -90,6 +98,14 @@ class Lvq:
             _pack(rest.astype(np.uint8), self.residual_bits),
             np.hstack([scale, low]).astype(np.float32),
         )
+
+    def _on_device(self, vectors: FloatArray, device: torch.device) -> tuple[CodeArray, CodeArray, FloatArray]:
+        from retrieval_bench.device.lvq import encode_lvq
+        from retrieval_bench.device.stream import to_device
+
+        made = encode_lvq(to_device(vectors, device), to_device(self.mean, device), self.bits, self.residual_bits)
+        values, rest, grid = (part.cpu().numpy() for part in made)
+        return _pack(values, self.bits), _pack(rest, self.residual_bits), grid
 
     def decode(self, encoded: LvqCodes) -> FloatArray:
         """(n, d) float32, to within ``scale / 2`` in each dimension, or ``scale / (2 * (2^residual_bits - 1))``."""

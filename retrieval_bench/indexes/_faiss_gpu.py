@@ -1,7 +1,7 @@
 """Which faiss indexes go to a GPU, and how. Without a GPU, or without faiss-gpu, everything stays on the CPU.
 
 Clustering is trained on the GPU for every inverted file. Filling and searching move there for flat, IVF-flat and 8-bit
-IVF-PQ indexes (behind a rotation too). Fast scan, HNSW and re-ranking have no GPU form in faiss and stay on the CPU.
+IVF-PQ indexes (behind a rotation too), and for CAGRA. Fast scan, HNSW and re-ranking stay on the CPU.
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ def available() -> bool:
     return hasattr(faiss, "get_num_gpus") and faiss.get_num_gpus() > 0
 
 
+def has_cuvs() -> bool:
+    """Whether this faiss was built with cuVS, which has CAGRA."""
+    return "CUVS" in faiss.get_compile_options()
+
+
 @cache
-def _resources() -> Any:
+def resources() -> Any:
     """Streams and scratch memory, one set for the process: each set reserves over a gigabyte."""
     return faiss.StandardGpuResources()
 
@@ -37,13 +42,15 @@ def movable(index: Any) -> bool:
         return movable(index.index)
     if isinstance(index, faiss.IndexIVFPQ):
         return index.pq.nbits == 8 and index.pq.M in _PQ_BYTES
+    if isinstance(index, faiss.IndexHNSWCagra):
+        return has_cuvs()
     return type(index) in (faiss.IndexFlat, faiss.IndexFlatIP, faiss.IndexFlatL2, faiss.IndexIVFFlat)
 
 
 def to_device(index: Any) -> tuple[Any, str]:
     """The index where it will be searched, and the name of that device: ``cuda`` or ``cpu``."""
     if available() and movable(index):
-        return faiss.index_cpu_to_gpu(_resources(), 0, index), "cuda"
+        return faiss.index_cpu_to_gpu(resources(), 0, index), "cuda"
     return index, "cpu"
 
 
@@ -60,7 +67,7 @@ def training(index: Any) -> Iterator[None]:
     if ivf is None:
         yield
         return
-    clustering = faiss.index_cpu_to_gpu(_resources(), 0, faiss.IndexFlat(ivf.d, ivf.metric_type))
+    clustering = faiss.index_cpu_to_gpu(resources(), 0, faiss.IndexFlat(ivf.d, ivf.metric_type))
     ivf.clustering_index = clustering  # faiss keeps the bare pointer: the name above keeps the object alive
     try:
         yield

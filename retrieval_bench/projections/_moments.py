@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from retrieval_bench.device.presence import gpu
 from retrieval_bench.projections._projection import Float64Array
 from retrieval_bench.types import FloatArray
+
+if TYPE_CHECKING:
+    import torch
 
 _BLOCK_ROWS = 1 << 12
 _MOST_ROWS = 1 << 14  # moments of some hundred dimensions do not change visibly with more
@@ -30,12 +38,24 @@ def second_moment(vectors: FloatArray, mean: FloatArray | None = None) -> Float6
     """``(X - mean)'(X - mean) / n`` of (n, D) as (D, D) float64."""
     d = vectors.shape[1]
     total = np.zeros((d, d))
+    multiply = _squared if (device := gpu()) is None else partial(_squared_there, device)
     for start in range(0, len(vectors), _BLOCK_ROWS):
         block = vectors[start : start + _BLOCK_ROWS]
         if mean is not None:
             block = block - mean
-        total += block.T @ block  # float32 within a block, where it is exact enough, and twice as fast
+        total += multiply(block)
     return total / len(vectors)
+
+
+def _squared(block: FloatArray) -> npt.NDArray[np.floating[Any]]:
+    return block.T @ block  # in float32 within a block, where it is exact enough, and twice as fast
+
+
+def _squared_there(device: torch.device, block: FloatArray) -> npt.NDArray[np.floating[Any]]:
+    from retrieval_bench.device.stream import to_device
+
+    there = to_device(block, device)
+    return (there.T @ there).cpu().numpy()
 
 
 def shrunk_moment(queries: FloatArray) -> Float64Array:

@@ -10,7 +10,7 @@ their absolute differences, because their order is what is searched for. Trainin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from retrieval_bench.device.choose import choose_device
 from retrieval_bench.errors import ArtifactError, DataError, UsageError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.projections._projection import Projection
@@ -45,6 +46,7 @@ def fit_adaptor(
     queries: FloatArray | None = None,
     metric: Metric = "ip",
     seed: int,
+    device: str | None = None,
 ) -> Projection:
     """Learn a rotation whose prefixes keep neighbors; all D dimensions are returned.
 
@@ -58,10 +60,12 @@ def fit_adaptor(
         queries: (m, D) of the distribution to come; None takes documents for queries.
         metric: ``ip`` or ``l2``.
         seed: of every random choice; equal seeds give equal adaptors on one machine with one thread.
+        device: None is a GPU where there is one.
 
     Raises:
         UsageError: a prefix out of range.
         DataError: fewer than three documents, or pairs that do not go together.
+        UnavailableError: the device is not there.
     """
     n, d = vectors.shape
     if not dims or min(dims) < 1 or max(dims) > d:
@@ -71,7 +75,7 @@ def fit_adaptor(
     if pairs is not None and not (len(pairs[0]) == len(pairs[1]) > 0 and pairs[0].shape[1] == pairs[1].shape[1] == d):
         raise DataError(f"adaptor: pairs of shapes {pairs[0].shape} and {pairs[1].shape} must both be (p, {d}), p > 0")
     start = fit_pca(vectors, d, seed=seed)
-    task = _task(start, vectors, pairs, queries, metric, seed)
+    task = _task(start, vectors, pairs, queries, metric, seed).to(choose_device(device))
     turn = _trained(task, sorted(set(dims)), seed)
     matrix = np.ascontiguousarray(start.query @ turn)
     return Projection(query=matrix, database=matrix, mean=start.mean)
@@ -121,6 +125,18 @@ class _Task:
     pairs: tuple[torch.Tensor, torch.Tensor] | None
     metric: Metric
 
+    def to(self, device: torch.device) -> _Task:
+        """The same on a device."""
+        pairs = None if self.pairs is None else (self.pairs[0].to(device), self.pairs[1].to(device))
+        return replace(
+            self,
+            anchors=self.anchors.to(device),
+            documents=self.documents.to(device),
+            neighbors=self.neighbors.to(device),
+            own=self.own.to(device),
+            pairs=pairs,
+        )
+
 
 def _task(
     start: Projection, vectors: FloatArray, pairs: Pairs | None, queries: FloatArray | None, metric: Metric, seed: int
@@ -152,9 +168,9 @@ def _trained(task: _Task, dims: Sequence[int], seed: int) -> FloatArray:
     generator = torch.Generator().manual_seed(seed)
     trained, kept = _split(len(task.anchors))
     paired, kept_pairs = (None, None) if task.pairs is None else _split(len(task.pairs[0]))
-    random = torch.randint(len(task.documents), (_RANDOM,), generator=generator)  # the same for every check
-    d = task.documents.shape[1]
-    turn = torch.eye(d, requires_grad=True)
+    d, device = task.documents.shape[1], task.documents.device
+    random = torch.randint(len(task.documents), (_RANDOM,), generator=generator).to(device)  # same for all checks
+    turn = torch.eye(d, requires_grad=True, device=device)
     optimizer = torch.optim.Adam([turn], lr=_RATE / d**0.5)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _STEPS)
     best, least = turn.detach().clone(), torch.inf
@@ -165,7 +181,7 @@ def _trained(task: _Task, dims: Sequence[int], seed: int) -> FloatArray:
             if loss < least:
                 best, least = turn.detach().clone(), loss
         batch = trained[torch.randint(len(trained), (_BATCH,), generator=generator)]
-        drawn = torch.randint(len(task.documents), (_RANDOM,), generator=generator)
+        drawn = torch.randint(len(task.documents), (_RANDOM,), generator=generator).to(device)
         pairs = None if paired is None else paired[torch.randint(len(paired), (_BATCH,), generator=generator)]
         optimizer.zero_grad()
         _loss(task, turn, batch, drawn, dims, pairs=pairs).backward()  # type: ignore[no-untyped-call]
@@ -173,7 +189,7 @@ def _trained(task: _Task, dims: Sequence[int], seed: int) -> FloatArray:
         schedule.step()
         with torch.no_grad():  # one Newton-Schulz step brings a nearly orthogonal matrix back (Bjorck and Bowie 1971)
             turn.copy_(1.5 * turn - 0.5 * turn @ (turn.T @ turn))
-    left, _, right = np.linalg.svd(best.numpy().astype(np.float64))
+    left, _, right = np.linalg.svd(best.cpu().numpy().astype(np.float64))
     return np.asarray(left @ right, np.float32)
 
 
@@ -204,7 +220,7 @@ def _loss(
     if pairs is None or task.pairs is None:
         return loss
     asking, answers = (side[pairs] @ used for side in task.pairs)
-    truth = torch.arange(len(pairs))
+    truth = torch.arange(len(pairs), device=asking.device)
     softness = _softness(target)
     for dim in dims:
         scores = _scores(asking[:, :dim], answers[:, :dim], task.metric) / softness

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faiss
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from retrieval_bench.errors import ArtifactError, BudgetError, DataError, UsageError
+from retrieval_bench.errors import ArtifactError, BudgetError, DataError, UnavailableError, UsageError
 from retrieval_bench.indexes import _faiss_gpu
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, Hits, Metric, Queries, RowIds
@@ -254,7 +256,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(faiss, "StandardGpuResources", lambda: "resources", raising=False)
     monkeypatch.setattr(faiss, "index_cpu_to_gpu", to_gpu, raising=False)
     monkeypatch.setattr(faiss, "index_gpu_to_cpu", lambda index: index, raising=False)
-    _faiss_gpu._resources.cache_clear()
+    _faiss_gpu.resources.cache_clear()
     return moved
 
 
@@ -281,6 +283,57 @@ def test_what_a_gpu_can_do_goes_there(
     loaded = indexes.get(name).load(tmp_path)
     assert loaded.device == device  # type: ignore[attr-defined]
     np.testing.assert_array_equal(_search(loaded, _vectors(5), k=3).rows, hits.rows)
+
+
+def _forget_cagra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have it imported anew, and again after the test."""
+    name = "retrieval_bench.indexes.cagra"
+    monkeypatch.setitem(sys.modules, name, sys)
+    monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(indexes, "_found", {n: f for n, f in indexes._found.items() if n != "cagra"})
+
+
+class MadeUpCagra(faiss.IndexHNSWCagra):  # type: ignore[misc]
+    """In the place of the GPU's graph: the CPU form that faiss turns it into."""
+
+    def __init__(self, resources: object, d: int, metric: int, settings: Any) -> None:
+        assert resources == "resources"
+        super().__init__(d, settings.graph_degree // 2, metric)
+        self.base_level_only = False
+
+    def train(self, vectors: Any) -> None:
+        self.add(vectors)
+
+    def search(self, queries: Any, k: int, params: Any) -> Any:
+        return super().search(queries, k, params=faiss.SearchParametersHNSW(efSearch=params.itopk_size))
+
+
+def test_cagra_is_built_and_searched_as_asked(gpu: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss, "get_compile_options", lambda: "OPTIMIZE CUVS ")
+    monkeypatch.setattr(faiss, "GpuIndexCagra", MadeUpCagra, raising=False)
+    monkeypatch.setattr(faiss, "GpuIndexCagraConfig", SimpleNamespace, raising=False)
+    monkeypatch.setattr(faiss, "SearchParametersCagra", SimpleNamespace, raising=False)
+    _forget_cagra(monkeypatch)
+    index = _build("cagra", degree=16, metric="l2")
+    vectors = _vectors()
+    hits = _search(index, vectors[:20], k=5, window=64)
+    assert (hits.rows[:, 0] == np.arange(20)).mean() > 0.9
+    assert index.memory().parts["codes"] == vectors.nbytes
+    with pytest.raises(UsageError, match="window = 16 candidates cannot give k = 20 hits"):
+        _search(index, vectors[:1], k=20, window=16)
+    with pytest.raises(UsageError, match="candidates = 8 are fewer than degree = 16"):
+        _build("cagra", degree=16, candidates=8)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "options", "said"), [(0, "CUVS", "needs an NVIDIA GPU"), (1, "AVX2", "faiss with cuVS")]
+)
+def test_cagra_says_what_it_lacks(gpus: int, options: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: gpus, raising=False)
+    monkeypatch.setattr(faiss, "get_compile_options", lambda: options)
+    _forget_cagra(monkeypatch)
+    with pytest.raises(UnavailableError, match=said):
+        indexes.get("cagra")
 
 
 def test_a_gpu_selects_no_more_than_2048(gpu: list[str]) -> None:

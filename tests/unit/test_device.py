@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -11,17 +13,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrieval_bench.codecs import lvq
+from retrieval_bench.codecs.lvq import fit_lvq
 from retrieval_bench.device.blocks import Blocks
 from retrieval_bench.device.choose import Precision, choose_device, choose_precision
 from retrieval_bench.device.exact import Streamed, exact_search, part_of
 from retrieval_bench.device.kmeans import assign, kmeans
 from retrieval_bench.device.lists import Lists, list_group_max, lists_of
+from retrieval_bench.device.lvq import decode_lvq, encode_lvq
 from retrieval_bench.device.operand import as_operand, error_bound, reach_of
 from retrieval_bench.device.product_code import train_product_code
 from retrieval_bench.device.products import GROUP, products
 from retrieval_bench.device.select import best_groups, members, top
 from retrieval_bench.device.stream import streamed
 from retrieval_bench.errors import DataError, DeviceMemoryError, UnavailableError, UsageError
+from retrieval_bench.projections import _moments
+from retrieval_bench.projections.adaptor import fit_adaptor
 from retrieval_bench.types import Metric
 
 CPU = torch.device("cpu")
@@ -128,7 +135,7 @@ def test_a_cluster_without_points_takes_half_of_a_large_one() -> None:
     points = torch.cat([torch.ones(50, 2), normal(50, 2)])
     found = kmeans(points, 40, rounds=8, seed=0)
     assert torch.isfinite(found).all()
-    assert len(found.unique(dim=0)) == 40
+    assert len(np.unique(found.numpy(), axis=0)) == 40
 
 
 def test_fewer_points_than_clusters_are_refused() -> None:
@@ -241,3 +248,43 @@ def test_values_beyond_float16_are_refused_by_name() -> None:
 
 def test_a_zero_vector_has_a_scale() -> None:
     assert as_operand(torch.zeros((1, 4)), "int8").wide().tolist() == [[0.0] * 4]
+
+
+@pytest.mark.parametrize(("bits", "residual_bits"), [(4, 0), (8, 0), (4, 4), (4, 8), (8, 8)])
+def test_a_device_makes_the_codes_that_numpy_makes(
+    bits: Any, residual_bits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.vstack([normal(500, 19).numpy(), np.full((1, 19), 0.25, np.float32)])
+    coding = fit_lvq(vectors, bits=bits, residual_bits=residual_bits)
+    expected = coding.encode(vectors)
+    monkeypatch.setattr(lvq, "gpu", lambda: CPU)
+    found = coding.encode(vectors)
+    assert found.codes.shape == expected.codes.shape
+    assert (found.codes == expected.codes).mean() > 0.999  # a value in the middle of two codes may take either
+    np.testing.assert_allclose(found.grid, expected.grid, rtol=1e-6)
+    np.testing.assert_allclose(coding.decode(found), coding.decode(expected), atol=0.02)
+    if residual_bits == 8:
+        codes, rest, grid = encode_lvq(torch.from_numpy(vectors), torch.from_numpy(coding.mean), bits, residual_bits)
+        decoded = decode_lvq(codes, rest, grid, torch.from_numpy(coding.mean), residual_bits)
+        np.testing.assert_allclose(decoded.numpy(), coding.decode(expected), atol=1e-2)
+
+
+def test_moments_are_the_same_from_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = normal(5000, 12).numpy()
+    expected = _moments.second_moment(vectors, vectors.mean(axis=0))
+    monkeypatch.setattr(_moments, "gpu", lambda: CPU)
+    np.testing.assert_allclose(_moments.second_moment(vectors, vectors.mean(axis=0)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_no_driver_is_no_gpu_and_imports_no_torch() -> None:
+    said = "import sys; from retrieval_bench.device.presence import gpu; print(gpu(), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", said], env={"PATH": ""}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "False"]
+
+
+def test_the_adaptor_is_the_same_on_a_named_device() -> None:
+    vectors = normal(200, 8).numpy()
+    one, two = (fit_adaptor(vectors, dims=[2, 4], seed=1, device=device) for device in (None, "cpu"))
+    np.testing.assert_allclose(one.query, two.query, atol=1e-5)
+    with pytest.raises(UsageError, match="not one that torch knows"):
+        fit_adaptor(vectors, dims=[2], seed=1, device="abacus")

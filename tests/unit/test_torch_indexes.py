@@ -14,7 +14,7 @@ from retrieval_bench.errors import ArtifactError, BudgetError, DataError, Unavai
 from retrieval_bench.indexes import _torch
 from retrieval_bench.indexes._torch_faiss import from_faiss, to_faiss
 from retrieval_bench.indexes.torch_flat import TorchFlat, TorchFlatBuild
-from retrieval_bench.indexes.torch_ivf import TorchIvf, TorchIvfBuild, TorchIvfSearch
+from retrieval_bench.indexes.torch_ivf import TorchIvf
 from retrieval_bench.types import Budget, Corpus, FloatArray, Metric, Queries
 
 N, D, M = 1500, 24, 30
@@ -54,6 +54,10 @@ def built(kind: type[Any], settings: dict[str, Any], metric: Metric = "ip", **bu
     return index
 
 
+def search(index: Any, k: int = 10, queries: Queries = QUERIES, **settings: Any) -> Any:
+    return index.search(queries, k, index.SearchParams.model_validate(settings))
+
+
 def recall(rows: Any, expected: Any) -> float:
     return float(np.mean([np.isin(a, b).mean() for a, b in zip(expected, rows, strict=True)]))
 
@@ -61,7 +65,7 @@ def recall(rows: Any, expected: Any) -> float:
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 @pytest.mark.parametrize("settings", FLAT)
 def test_flat_is_exact_in_any_precision(settings: dict[str, Any], metric: Metric) -> None:
-    hits = built(TorchFlat, settings, metric).search(QUERIES, 10, TorchFlat.SearchParams())
+    hits = search(built(TorchFlat, settings, metric))
     scores, rows = exact(metric)
     np.testing.assert_array_equal(hits.rows, rows)
     np.testing.assert_allclose(hits.scores, np.take_along_axis(scores, rows, axis=1), rtol=1e-4, atol=1e-4)
@@ -70,16 +74,16 @@ def test_flat_is_exact_in_any_precision(settings: dict[str, Any], metric: Metric
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 @pytest.mark.parametrize("settings", REDUCED)
 def test_reduced_flat_finds_nearly_all(settings: dict[str, Any], metric: Metric) -> None:
-    hits = built(TorchFlat, settings, metric).search(QUERIES, 10, TorchFlat.SearchParams(groups=20))
+    hits = search(built(TorchFlat, settings, metric), groups=20)
     assert recall(hits.rows, exact(metric)[1]) > 0.99
 
 
 def test_streamed_flat_is_exact_and_keeps_only_the_vectors(tmp_path: Path) -> None:
     index = built(TorchFlat, {"stream": True, "precision": "bfloat16"})
-    np.testing.assert_array_equal(index.search(QUERIES, 10, TorchFlat.SearchParams()).rows, exact("ip")[1])
+    np.testing.assert_array_equal(search(index).rows, exact("ip")[1])
     assert index.memory().parts == {"vectors": 4 * N * D}
     index.save(tmp_path)
-    again = TorchFlat.load(tmp_path).search(QUERIES, 10, TorchFlat.SearchParams())
+    again = search(TorchFlat.load(tmp_path))
     np.testing.assert_array_equal(again.rows, exact("ip")[1])
 
 
@@ -87,8 +91,8 @@ def test_streamed_flat_is_exact_and_keeps_only_the_vectors(tmp_path: Path) -> No
 @pytest.mark.parametrize("settings", LISTS)
 def test_all_lists_find_nearly_all(settings: dict[str, Any], metric: Metric, tmp_path: Path) -> None:
     index = built(TorchIvf, {"lists": 40, **settings}, metric)
-    every = TorchIvfSearch(nprobe=40, groups=60)
-    hits = index.search(QUERIES, 10, every)
+    every: dict[str, Any] = {"nprobe": 40, "groups": 60}
+    hits = search(index, **every)
     coarse = settings.get("keep") == "none" and "code_bytes" in settings
     assert recall(hits.rows, exact(metric)[1]) > (0.8 if coarse else 0.94)
     true = np.take_along_axis(exact(metric)[0], hits.rows, axis=1)
@@ -96,12 +100,12 @@ def test_all_lists_find_nearly_all(settings: dict[str, Any], metric: Metric, tmp
     index.save(tmp_path)
     loaded = TorchIvf.load(tmp_path)
     assert (loaded.params, loaded.memory()) == (index.params, index.memory())
-    np.testing.assert_array_equal(loaded.search(QUERIES, 10, every).rows, hits.rows)
+    np.testing.assert_array_equal(search(loaded, **every).rows, hits.rows)
 
 
 def test_more_lists_find_more() -> None:
     index = built(TorchIvf, {"lists": 40})
-    found = [recall(index.search(QUERIES, 10, TorchIvfSearch(nprobe=p)).rows, exact("ip")[1]) for p in (1, 4, 40)]
+    found = [recall(search(index, nprobe=p).rows, exact("ip")[1]) for p in (1, 4, 40)]
     assert found[0] < found[1] < found[2] == 1
 
 
@@ -116,7 +120,7 @@ def test_faiss_answers_alike_with_the_lists_it_is_handed(settings: dict[str, Any
     if isinstance(handed, faiss.IndexPreTransform):
         probing = faiss.SearchParametersPreTransform(index_params=probing)
     scores, rows = handed.search(QUERIES.require_vectors(), 10, params=probing)
-    hits = index.search(QUERIES, 10, TorchIvfSearch(nprobe=5, groups=100))
+    hits = search(index, nprobe=5, groups=100)
     assert (rows == hits.rows).mean() > 0.99  # near ties may change places
     np.testing.assert_allclose(scores if metric == "ip" else -scores, hits.scores, rtol=1e-3, atol=1e-3)
 
@@ -131,7 +135,7 @@ def test_lists_that_faiss_trained_are_served(metric: int, coded: bool) -> None:
     lists.add(CORPUS.require_vectors())
     lists.nprobe = 5
     scores, rows = lists.search(QUERIES.require_vectors(), 10)
-    hits = from_faiss(lists, device="cpu").search(QUERIES, 10, TorchIvfSearch(nprobe=5, groups=100))
+    hits = search(from_faiss(lists, device="cpu"), nprobe=5, groups=100)
     assert (rows == hits.rows).mean() > 0.99
     sign = 1 if metric == faiss.METRIC_INNER_PRODUCT else -1
     np.testing.assert_allclose(sign * scores, hits.scores, rtol=1e-3, atol=1e-3)
@@ -170,29 +174,29 @@ def test_bad_parameters_are_refused() -> None:
     with pytest.raises(DataError, match="1500 vectors are too few to train 1501 clusters"):
         built(TorchIvf, {"lists": 1501})
     with pytest.raises(UsageError, match="nprobe = 11, but the index has 10 lists"):
-        built(TorchIvf, {"lists": 10}).search(QUERIES, 10, TorchIvfSearch(nprobe=11))
+        search(built(TorchIvf, {"lists": 10}), nprobe=11)
     big = Corpus(ids=["a", "b"], vectors=np.full((2, 4), 1e5, np.float32))
     with pytest.raises(DataError, match="beyond 65504"):
-        TorchFlat().build(big, TorchFlatBuild(precision="float16"), Budget(), metric="ip")
+        TorchFlat().build(big, TorchFlatBuild.model_validate({"precision": "float16"}), Budget(), metric="ip")
 
 
 def test_no_queries_have_no_hits() -> None:
     none = Queries(ids=[], vectors=np.empty((0, D), np.float32))
     for index in (built(TorchFlat, {}), built(TorchIvf, {"lists": 10})):
-        assert index.search(none, 5, index.SearchParams()).rows.shape == (0, 5)
+        assert search(index, 5, none).rows.shape == (0, 5)
 
 
 def test_a_full_device_answers_in_smaller_blocks_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     index = built(TorchFlat, {})
-    search = TorchFlat._found
+    original = TorchFlat._found
 
     def short_of_memory(self: Any, queries: torch.Tensor, k: int, params: Any) -> Any:
         if len(queries) > 8:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
-        return search(self, queries, k, params)
+        return original(self, queries, k, params)
 
     monkeypatch.setattr(TorchFlat, "_found", short_of_memory)
-    hits = index.search(QUERIES, 10, TorchFlat.SearchParams())
+    hits = search(index)
     np.testing.assert_array_equal(hits.rows, exact("ip")[1])
     assert index.notes == [
         "torch_flat: queries: 30 rows at once did not fit on the device; 15 do.",
@@ -222,4 +226,3 @@ def test_bfloat16_is_kept_as_it_is(tmp_path: Path) -> None:
     assert index.memory().parts == {"vectors": 4 * N * D, "values": 2 * N * D}
     assert _torch.BYTES["bfloat16"] == 2
     assert isinstance(loaded.params, TorchFlatBuild)
-    assert TorchIvfBuild().lists is None
