@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from retrieval_bench.checks import check_k, normalised
+from retrieval_bench.device.presence import gpu
 from retrieval_bench.errors import DataError
 from retrieval_bench.files import atomic_file, home
 from retrieval_bench.types import FloatArray, Hits, IntArray, Metric
@@ -22,6 +23,7 @@ DoubleArray = npt.NDArray[np.float64]
 _QUERY_ROWS = 512  # queries scored together in the scan ...
 _CORPUS_ROWS = 1 << 14  # ... against at most so many rows: 32 MiB of scores, 64 MiB to select from them
 _CORPUS_VALUES = 1 << 23  # values of a corpus block: 64 MiB as float64
+_DEVICE_ROWS = 1 << 16  # on a GPU
 _RESCORE_VALUES = 1 << 18  # values rescored together: 2 MiB as float64, so that a block stays in the cache
 _MARGIN = 64  # candidates kept beyond k, at least
 
@@ -194,18 +196,29 @@ def _candidates(
     rows, scores = np.zeros((m, keep), np.int64), np.full((m, keep), -np.inf, np.float32)
     largest = 0.0  # squared length
     starts = range(0, n, min(_CORPUS_ROWS, max(1, _CORPUS_VALUES // dim)))
+    there = None
+    if (device := gpu()) is not None:
+        from retrieval_bench.datasets._neighbors_device import DeviceScan
+
+        there = DeviceScan(asked, keep, device)
+        starts = range(0, n, _DEVICE_ROWS)
     console = Console(stderr=True)
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow makes the bound below infinite
         for start in track(starts, "exact neighbors", console=console, disable=not progress, transient=True):
             block = _comparable(corpus[start : start + starts.step], metric, centre)
             squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
             largest = max(largest, float(squares.max()))
+            if there is not None:
+                there.fold(block, (-squares / 2).astype(np.float32) if metric == "l2" else None, start)
+                continue
             for first in range(0, m, _QUERY_ROWS):
                 some = slice(first, first + _QUERY_ROWS)
                 block_scores = asked[some] @ block.T
                 if metric == "l2":  # -|x - q|^2 / 2 + |q|^2 / 2, of which the last part is one number per query
                     block_scores -= (squares / 2).astype(np.float32)
                 _fold(rows[some], scores[some], block_scores, start)
+        if there is not None:
+            rows, scores = there.best()
         squares = np.einsum("ij,ij->i", asked, asked, dtype=np.float64)
         # Largest magnitude that a sum can pass through. The classic bound is d * eps / 2 of it: twice that, and a
         # little more, also covers the roundings of normalising, centring and subtracting.

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,17 @@ def test_gaussian_vectors_across_block_borders(
     scans = full_scans(monkeypatch, len(corpus))
     check(corpus, queries, k, metric)
     assert scans == []  # the fast scan alone proves them
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("k", "rows"), [(1, 1 << 16), (10, 1000), (10, 37)])
+def test_a_device_proposes_the_same(metric: Metric, k: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_neighbors, "gpu", lambda: torch.device("cpu"))
+    monkeypatch.setattr(_neighbors, "_DEVICE_ROWS", rows)
+    corpus, queries = gaussian(3000, 24, 1), gaussian(40, 24, 2)
+    scans = full_scans(monkeypatch, len(corpus))
+    check(corpus, queries, k, metric)
+    assert scans == []
 
 
 @pytest.mark.parametrize("metric", METRICS)
