@@ -76,7 +76,9 @@ class SystemCard(Frozen):
     kind: Literal["index", "ranker"]
     backend: str
     source: str = Field(default="", description="paper or library that the method comes from")
-    default: bool = Field(default=False, description="part of a run that names no system")
+    default: bool | Literal["gpu"] = Field(
+        default=False, description="part of a run that names no system: always, or where there is a GPU"
+    )
     build: dict[str, Any] = Field(default_factory=dict)
     search: dict[str, Any] = Field(default_factory=dict)
     space: Space | None = Field(

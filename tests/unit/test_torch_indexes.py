@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from retrieval_bench.datasets import load_dataset
 from retrieval_bench.errors import ArtifactError, BudgetError, DataError, UnavailableError, UsageError
 from retrieval_bench.indexes import _torch
 from retrieval_bench.indexes._torch_faiss import from_faiss, to_faiss
 from retrieval_bench.indexes.torch_flat import TorchFlat, TorchFlatBuild
 from retrieval_bench.indexes.torch_ivf import TorchIvf
+from retrieval_bench.runner import run
 from retrieval_bench.types import Budget, Corpus, FloatArray, Metric, Queries
 
 N, D, M = 1500, 24, 30
@@ -226,3 +228,13 @@ def test_bfloat16_is_kept_as_it_is(tmp_path: Path) -> None:
     assert index.memory().parts == {"vectors": 4 * N * D, "values": 2 * N * D}
     assert _torch.BYTES["bfloat16"] == 2
     assert isinstance(loaded.params, TorchFlatBuild)
+
+
+@pytest.mark.parametrize("there", ["", "NVIDIA H100"])
+def test_torch_backends_are_in_the_default_run_where_there_is_a_gpu(
+    there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "gpu_name", lambda: there)
+    names = [card.name for card in run.chosen_cards(load_dataset("synthetic"), None, None)]
+    assert "flat" in names
+    assert ("torch_flat" in names) == ("torch_ivf" in names) == bool(there)
