@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -13,9 +12,20 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from retrieval_bench.device.choose import choose_device, native_bfloat16
+from retrieval_bench.device.choose import choose_device
 from retrieval_bench.encoders._bar import progress_bar
+from retrieval_bench.encoders._batches import Batches
 from retrieval_bench.encoders._models import content_hash, find_model
+from retrieval_bench.encoders._tokens import (
+    Tokens,
+    chosen_precision,
+    encodable,
+    in_float32,
+    in_half,
+    lengths_of,
+    own_tokenizer,
+    takes_tokens,
+)
 from retrieval_bench.encoders.loading import open_model
 from retrieval_bench.errors import UsageError
 from retrieval_bench.types import FloatArray, IntArray
@@ -24,6 +34,8 @@ from retrieval_bench.types import FloatArray, IntArray
 _BATCH_TOKENS = {"cpu": 1 << 10, "cuda": 1 << 16}
 _LONGEST = 512  # tokens kept where a model that has a limit does not name it
 _NO_LIMIT = 1 << 20  # tokens: more than a text has; where a limit is unknown, transformers says some 1e30
+
+Kind = Literal["document", "query"]
 
 
 class SentenceEncoder:
@@ -37,6 +49,7 @@ class SentenceEncoder:
         precision: ``float32`` or ``bfloat16``, as used.
         dim: dimensions of its vectors.
         max_length: tokens kept of a text.
+        notes: one line for each thing that did not go as asked: smaller batches, another precision.
     """
 
     def __init__(
@@ -50,16 +63,15 @@ class SentenceEncoder:
         self.name = name
         self._folder = find_model(name)
         self._device = choose_device(device)
-        self.precision: Literal["float32", "bfloat16"]
-        if precision == "auto":
-            self.precision = "bfloat16" if native_bfloat16(self._device) else "float32"
-        else:
-            self.precision = precision
+        self._batches = Batches(self._device, _BATCH_TOKENS, f"encoder {name!r}")
+        self.notes = self._batches.notes
+        self.precision = chosen_precision(precision, self._device, f"encoder {name!r}", self.notes)
         self._model = open_model(self._folder, self._device)
         if self.precision == "bfloat16":
             transformer: torch.nn.Module = self._model[0]
             transformer.to(torch.bfloat16).register_forward_hook(_widen)
         self.max_length = _set_limit(self._model, max_length, name)
+        self._takes_tokens, self._in_half = takes_tokens(self._model), in_half(self._model)
         self.dim = int(self._model.get_embedding_dimension() or 0)
 
     @cached_property
@@ -105,74 +117,67 @@ class SentenceEncoder:
             ``vectors`` (t, d) float32 of all texts' tokens, marks of begin and end among them, and ``starts``
             (len(texts) + 1,): text i has ``vectors[starts[i]:starts[i + 1]]``, one row at least.
         """
-        encode = self._model.encode_query if queries else self._model.encode_document
         found: list[FloatArray] = [np.empty((0, 0), np.float32)] * len(texts)
-        with progress_bar(shown=progress) as bar:
-            task = bar.add_task("encoding tokens", total=len(texts))
-            clean = [_encodable(text) for text in texts]
-            for rows in self._batches(clean):
-                batch = [clean[row] for row in rows]
-                made = encode(batch, batch_size=len(batch), show_progress_bar=False, output_value="token_embeddings")
-                for row, vectors in zip(rows, made, strict=True):
-                    found[row] = vectors.float().cpu().numpy()
-                bar.advance(task, len(batch))
-        starts = np.cumsum([0, *map(len, found)], dtype=np.int64)
+        counts = np.zeros(len(texts), np.int64)
+        kind: Kind = "query" if queries else "document"
+        for rows, vectors in self._run(texts, kind, counts, progress=progress):
+            for row, own in zip(rows, np.split(vectors, np.cumsum(counts[rows])[:-1]), strict=True):
+                found[row] = own
+        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return (np.concatenate(found) if found else np.empty((0, self.dim), np.float32)), starts
 
-    def _encode(
-        self, texts: Sequence[str], kind: Literal["document", "query"], *, progress: bool = False
-    ) -> FloatArray:
-        encode = self._model.encode_query if kind == "query" else self._model.encode_document
+    def _encode(self, texts: Sequence[str], kind: Kind, *, progress: bool = False) -> FloatArray:
         vectors = np.empty((len(texts), self.dim), np.float32)
-        with progress_bar(shown=progress) as bar:
-            task = bar.add_task("encoding", total=len(texts))
-            clean = [_encodable(text) for text in texts]
-            for rows in self._batches(clean):
-                batch = [clean[row] for row in rows]
-                vectors[rows] = encode(batch, batch_size=len(batch), show_progress_bar=False)
-                bar.advance(task, len(batch))
+        for rows, found in self._run(texts, kind, progress=progress):
+            vectors[rows] = found
         return vectors
 
-    def _batches(self, texts: list[str]) -> Iterator[list[int]]:
-        budget = _BATCH_TOKENS.get(self._device.type, _BATCH_TOKENS["cpu"])
-        lengths = self._lengths(texts)
-        batch: list[int] = []
-        for row in np.argsort(-lengths, kind="stable").tolist():  # longest first: a lack of memory shows at once
-            if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
-                yield batch
-                batch = []
-            batch.append(row)
-        if batch:
-            yield batch
+    def _run(
+        self, texts: Sequence[str], kind: Kind, counts: IntArray | None = None, *, progress: bool
+    ) -> Iterator[tuple[list[int], FloatArray]]:
+        """Rows and their vectors, or those of their tokens below each other, with their numbers put into ``counts``."""
+        clean = [encodable(text) for text in texts]
+        tokens = Tokens(self._own_tokenizer, clean) if self._takes_tokens else None
+        lengths = lengths_of(self._own_tokenizer, clean, self.max_length) if tokens is None else tokens.lengths
 
-    def _lengths(self, texts: list[str]) -> IntArray:
-        # Tokenised here to count and again by the model: about 1 % of the time of encoding on a CPU.
-        if len(texts) < 2:
-            return np.ones(len(texts), np.int64)
-        if not callable(self._model.tokenizer):  # word-level models: characters stand for tokens
-            return np.array([min(len(text), self.max_length) for text in texts], np.int64)
-        return np.array([max(len(ids), 1) for ids in self._tokens(texts, marks=True)], np.int64)
+        def work(rows: list[int], wide: bool) -> torch.Tensor:
+            model = self._wide if wide else self._model
+            if tokens is None:
+                return _by_texts(model, [clean[row] for row in rows], kind, counts, rows)
+            with torch.inference_mode():
+                features = model(tokens.features(rows, self._device), task=kind)
+                if counts is None:
+                    found: torch.Tensor = features["sentence_embedding"]
+                    return found
+                counts[rows] = np.maximum(lengths[rows], 1)
+                found = features["token_embeddings"].flatten(0, 1)
+                return found.index_select(0, tokens.places(rows, self._device))
 
-    def _tokens(self, texts: list[str], *, marks: bool) -> list[list[int]]:
-        tokenizer: Any = self._own_tokenizer
-        tokens = tokenizer(
-            texts,
-            truncation=True,
-            max_length=self.max_length,
-            return_attention_mask=False,
-            add_special_tokens=marks,
-        )
-        found: list[list[int]] = tokens["input_ids"]
-        return found
+        with progress_bar(shown=progress) as bar:
+            task = bar.add_task("encoding", total=len(texts))
+            waiting = None if counts is None else 1  # vectors of tokens are too many to gather
+            for rows, found in self._batches.run(lengths, work, half=self._in_half, waiting=waiting):
+                yield rows, found
+                bar.advance(task, len(rows))
 
     @cached_property
     def _own_tokenizer(self) -> Any:
-        # The model's own pads; asking it not to would change it under threads that are encoding.
-        return copy.deepcopy(self._model.tokenizer)
+        return own_tokenizer(self._model)
+
+    @cached_property
+    def _wide(self) -> SentenceTransformer:
+        return in_float32(self._model)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Numbers of the tokens of each text, cut off at ``max_length``, without the marks of begin and end."""
-        return self._tokens([_encodable(text) for text in texts], marks=False) if texts else []
+        if not texts:
+            return []
+        clean = [encodable(text) for text in texts]
+        read = self._own_tokenizer(
+            clean, truncation=True, max_length=self.max_length, return_attention_mask=False, add_special_tokens=False
+        )
+        found: list[list[int]] = read["input_ids"]
+        return found
 
     def token_vectors(self) -> FloatArray:
         """(v, d) float32: what the model knows of each token by itself, before any context."""
@@ -182,9 +187,17 @@ class SentenceEncoder:
         return vectors
 
 
-def _encodable(text: str) -> str:
-    """The text with lone surrogates, which no tokenizer takes, replaced."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+def _by_texts(
+    model: SentenceTransformer, texts: list[str], kind: Kind, counts: IntArray | None, rows: list[int]
+) -> torch.Tensor:
+    """The result of a batch by the model's own way from texts to vectors."""
+    encode: Any = model.encode_query if kind == "query" else model.encode_document
+    if counts is None:
+        found: torch.Tensor = encode(texts, batch_size=len(texts), show_progress_bar=False, convert_to_tensor=True)
+        return found
+    made = encode(texts, batch_size=len(texts), show_progress_bar=False, output_value="token_embeddings")
+    counts[rows] = [len(vectors) for vectors in made]
+    return torch.cat(list(made))
 
 
 def _widen(module: torch.nn.Module, inputs: Any, features: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from safetensors import SafetensorError
 from sentence_transformers import SparseEncoder as SparseModel
+from sentence_transformers.util import select_max_active_dims
 
 from retrieval_bench.device.choose import choose_device
+from retrieval_bench.encoders._batches import Batches
 from retrieval_bench.encoders._models import PACKAGED_SPARSE, content_hash, find_model
+from retrieval_bench.encoders._tokens import (
+    Tokens,
+    encodable,
+    in_float32,
+    in_half,
+    lengths_of,
+    own_tokenizer,
+    takes_tokens,
+)
 from retrieval_bench.encoders.loading import no_bars
 from retrieval_bench.errors import DataError
 
@@ -32,6 +44,7 @@ class SparseTextEncoder:
     Attributes:
         name: the name it was asked for by.
         dim: words of the vocabulary.
+        notes: one line for each thing that did not go as asked: smaller batches, another precision.
 
     Raises:
         UnavailableError: the package or model cannot be had; says how to get it.
@@ -42,6 +55,8 @@ class SparseTextEncoder:
         self.name, self.max_length = name, max_length
         self._folder = find_model(name, PACKAGED_SPARSE)
         self._device = choose_device(device)
+        self._batches = Batches(self._device, _BATCH_TOKENS, f"encoder {name!r}")
+        self.notes = self._batches.notes
         with no_bars():
             try:
                 self._model = SparseModel(str(self._folder), device=str(self._device), local_files_only=True).eval()
@@ -49,6 +64,7 @@ class SparseTextEncoder:
                 reason = str(error).strip().partition("\n")[0]
                 raise DataError(f"{self._folder}: cannot be loaded as a sparse encoder: {reason}") from error
         self._model.max_seq_length = max_length
+        self._takes_tokens, self._in_half = takes_tokens(self._model), in_half(self._model)
         # The vocabulary's size as a text shows it: a model without settings of its own names its hidden size instead.
         self.dim = int(self._model.encode(["a"], show_progress_bar=False).shape[-1])
 
@@ -78,20 +94,36 @@ class SparseTextEncoder:
         Returns:
             (m, dim) float32, all stored values above 0.
         """
-        if not texts:
-            return sp.csr_matrix(np.zeros((0, self.dim), np.float32))
-        encode = self._model.encode_query if kind == "query" else self._model.encode_document
-        size = max(1, _BATCH_TOKENS[self._device.type] // self.max_length)
-        found = encode(
-            [text.encode("utf-8", "replace").decode() for text in texts],
-            batch_size=size,
-            show_progress_bar=False,
-            convert_to_sparse_tensor=True,
-            max_active_dims=most_words,
-        )
-        found = found.cpu().coalesce()
-        values = found.values().numpy().astype(np.float32)
-        matrix = sp.csr_matrix((values, found.indices().numpy()), shape=(len(texts), self.dim))
-        matrix.eliminate_zeros()
+        clean = [encodable(text) for text in texts]
+        tokens = Tokens(self._own_tokenizer, clean) if self._takes_tokens else None
+        lengths = lengths_of(self._own_tokenizer, clean, self.max_length) if tokens is None else tokens.lengths
+        kept = {} if most_words is None else {"max_active_dims": most_words}
+
+        def work(rows: list[int], wide: bool) -> torch.Tensor:
+            model: Any = self._wide if wide else self._model
+            found: torch.Tensor
+            if tokens is None:
+                encode = model.encode_query if kind == "query" else model.encode_document
+                batch = [clean[row] for row in rows]
+                found = encode(batch, batch_size=len(rows), show_progress_bar=False, **kept)
+                return found.to_dense()
+            with torch.inference_mode():
+                found = model(tokens.features(rows, self._device), task=kind, **kept)["sentence_embedding"]
+                return select_max_active_dims(found, most_words)
+
+        order: list[int] = []
+        blocks = [sp.csr_matrix(np.zeros((0, self.dim), np.float32))]
+        for rows, found in self._batches.run(lengths, work, half=self._in_half, waiting=1):  # dense, so one at a time
+            order += rows
+            blocks.append(sp.csr_matrix(found))
+        matrix: sp.csr_matrix = sp.vstack(blocks, format="csr", dtype=np.float32)[np.argsort(order)]
         matrix.sort_indices()
         return matrix
+
+    @cached_property
+    def _own_tokenizer(self) -> Any:
+        return own_tokenizer(self._model)
+
+    @cached_property
+    def _wide(self) -> SparseModel:
+        return in_float32(self._model)

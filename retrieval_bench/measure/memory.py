@@ -1,11 +1,9 @@
-"""Memory of a process: private host bytes (not RSS, which counts shared and mapped files) and device bytes."""
+"""Memory of a process on the host: private bytes, not RSS, which counts shared and mapped files."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import shutil
-import subprocess
 import sys
 import threading
 from typing import Self
@@ -61,15 +59,3 @@ class PeakWatch:
         self._stop.set()
         self._thread.join()
         self.peak = max(self.peak, watched_bytes(psutil.Process()))
-
-
-def device_bytes(pid: int) -> int | None:
-    """Bytes this process holds on NVIDIA devices now, or None where there is no driver."""
-    if shutil.which("nvidia-smi") is None:
-        return None
-    query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=20)
-    if done.returncode != 0:
-        return None
-    rows = [line.split(",") for line in done.stdout.splitlines() if line.count(",") == 1]
-    return sum(int(used) << 20 for owner, used in rows if int(owner) == pid and used.strip().isdigit())

@@ -191,6 +191,12 @@ class Cur:
         """Pairs scored so far by this process, at the build and for queries."""
         return self._scorer.calls
 
+    @property
+    def notes(self) -> list[str]:
+        """What the scorer and the dual encoder say of how they ran."""
+        encoder = None if self._start is None else self._start.encoder
+        return [*getattr(self._scorer.scorer, "notes", ()), *getattr(encoder, "notes", ())]
+
     def rank(self, queries: Queries, k: int) -> Hits:
         """The k best documents of each query, those that were scored first.
 

@@ -101,6 +101,11 @@ class Dense:
         hits = self._index.search(replace(queries, vectors=vectors), min(k, self._documents), self._search)
         return padded(hits, k)
 
+    @property
+    def notes(self) -> list[str]:
+        """What the encoder and the index say of how they ran."""
+        return [*getattr(self._encoder, "notes", ()), *getattr(self._index, "notes", ())]
+
     def memory(self) -> MemoryReport:
         """Parts of the index, and the weights of the encoder, without which no query can be answered."""
         return MemoryReport(parts={**self._index.memory().parts, "encoder": self._encoder.nbytes})

@@ -98,6 +98,11 @@ class Rerank:
         """Pairs scored so far by this process."""
         return self._scorer.calls
 
+    @property
+    def notes(self) -> list[str]:
+        """What the ranker and the scorer say of how they ran."""
+        return [*getattr(self._ranker, "notes", ()), *getattr(self._scorer.scorer, "notes", ())]
+
     def rank(self, queries: Queries, k: int) -> Hits:
         """The k best documents for each query.
 

@@ -6,14 +6,15 @@ import importlib
 
 from retrieval_bench import registry
 from retrieval_bench.budgets import allowed_bytes
-from retrieval_bench.contract import ContractError
-from retrieval_bench.errors import BudgetError, RetrievalBenchError
+from retrieval_bench.errors import BudgetError
 from retrieval_bench.files import atomic_folder, folder_bytes
 from retrieval_bench.measure.clock import timed
 from retrieval_bench.measure.cores import CoresWatch, breach_of_threads
+from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device, limit
 from retrieval_bench.measure.memory import PeakWatch
 from retrieval_bench.protocols import Index, Ranker
 from retrieval_bench.records import Store
+from retrieval_bench.runner.failure import outcome_of
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, Job
 from retrieval_bench.runner.prepared import opened
 from retrieval_bench.runner.serve import Server
@@ -32,16 +33,18 @@ def main(job_text: str, descriptor: int, engine_bytes: int) -> None:
     job = Job.model_validate_json(job_text)
     try:
         importlib.import_module(job.plan.plugin)
+        limit(job.plan.budget)
         if job.stage == "build":
             build(job.plan, events)
         else:
             serve(job.plan, events, engine_bytes)
     except MemoryError as error:
         events.send(outcome="crashed", reason=f"out of memory: {error}".strip(": "))
-    except ContractError as error:
-        events.send(outcome="crashed", reason=f"broke the contract: {error}")
-    except RetrievalBenchError as error:
-        events.send(outcome="refused", reason=str(error))
+    except Exception as error:
+        ended = outcome_of(error, job.plan.budget)
+        if ended is None:
+            raise
+        events.send(outcome=ended[0], reason=ended[1])
 
 
 def breach_of_size(memory: MemoryReport, documents: int, budget: Budget) -> str | None:
@@ -73,6 +76,7 @@ def build(plan: BuildPlan, events: Events) -> None:
         dataset = opened(plan.dataset_folder, texts=plan.card.kind == "ranker")
     examples = _examples(dataset)
     system: Index | Ranker
+    device = DevicePeak()
     with PeakWatch() as memory, CoresWatch() as cores, events.phase("build"):
         if plan.card.kind == "index":
             index = system = registry.indexes.get(plan.card.backend)()
@@ -91,7 +95,9 @@ def build(plan: BuildPlan, events: Events) -> None:
             _, seconds = timed(
                 lambda: ranker.build(dataset.corpus, wanted, plan.budget, examples=examples, seed=plan.seed)
             )
+    device_peak = device.look()
     breach = breach_of_size(system.memory(), len(dataset.corpus), plan.budget) or breach_of_calls(system, plan.budget)
+    breach = breach or breach_of_device(device_peak, plan.budget, "at the build")
     if breach := breach or breach_of_threads(plan.threads, cores.used):
         events.send(outcome="over_budget", reason=breach)
         return
@@ -105,6 +111,8 @@ def build(plan: BuildPlan, events: Events) -> None:
             peak_bytes=memory.peak,
             saved_bytes=folder_bytes(folder / "index"),
             scorer_calls=getattr(system, "build_scorer_calls", None),
+            device_peak_bytes=device_peak,
+            notes=tuple(getattr(system, "notes", ())),
         )
         (folder / "build.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
 

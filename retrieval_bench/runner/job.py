@@ -73,6 +73,8 @@ class BuildFacts(Frozen):
     peak_bytes: int
     saved_bytes: int
     scorer_calls: int | None = None
+    device_peak_bytes: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Events:

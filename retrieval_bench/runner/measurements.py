@@ -81,7 +81,7 @@ def quality(values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> list
 
 
 def memory(facts: BuildFacts, private: int, load_seconds: float, device: int | None) -> list[Measurement]:
-    """The build's cost and the memory figures side by side."""
+    """The build's cost and the memory figures side by side; those of the device are peaks, where there is one."""
     found = [
         exact("build_seconds", "s", facts.build_seconds),
         exact("build_peak_bytes", "byte", facts.peak_bytes),
@@ -90,7 +90,8 @@ def memory(facts: BuildFacts, private: int, load_seconds: float, device: int | N
         exact("artifact_bytes", "byte", facts.saved_bytes),
         exact("private_bytes", "byte", private),
     ]
-    return found if device is None else [*found, exact("device_bytes", "byte", device)]
+    on_device = {"build_device_bytes": facts.device_peak_bytes, "device_bytes": device}
+    return found + [exact(name, "byte", peak) for name, peak in on_device.items() if peak is not None]
 
 
 def memory_notes(found: Sequence[Measurement]) -> tuple[str, ...]:

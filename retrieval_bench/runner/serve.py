@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,15 +12,16 @@ import numpy as np
 
 from retrieval_bench import registry
 from retrieval_bench.budgets import allowed_bytes
-from retrieval_bench.contract import ContractError, check_hits
-from retrieval_bench.errors import RetrievalBenchError
+from retrieval_bench.contract import check_hits
 from retrieval_bench.measure.clock import batches, concurrent, portion, singles, timed
 from retrieval_bench.measure.cores import CoresWatch, breach_of_threads
+from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device
 from retrieval_bench.measure.machine import code, libraries, machine
-from retrieval_bench.measure.memory import device_bytes, private_bytes, settle
+from retrieval_bench.measure.memory import private_bytes, settle
 from retrieval_bench.protocols import Index, Ranker
 from retrieval_bench.records import Store
 from retrieval_bench.runner import measurements as made
+from retrieval_bench.runner.failure import outcome_of
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, TrialPlan
 from retrieval_bench.runner.score import PerQuery, score
 from retrieval_bench.statistics import mean_interval
@@ -36,20 +36,22 @@ class Server:
     def __init__(self, plan: BuildPlan, dataset: Dataset, facts: BuildFacts, folder: Path, engine_bytes: int) -> None:
         self.plan, self.dataset, self.facts = plan, dataset, facts
         settle()
-        before = private_bytes() - engine_bytes
+        before, device = private_bytes() - engine_bytes, DevicePeak()
         self.system, self.load_seconds = timed(lambda: _load(plan, folder))
         settle()
         self.private = private_bytes() - before
         self._before, self._held = before, self.private
+        self._loading = device.look()
 
     def measure(self, trial: TrialPlan, events: Events) -> None:
-        """Run the trial and write its record. A typed error refuses this setting only; the others go on."""
+        """Run the trial and write its record. A typed error ends this setting only; the others go on."""
         started, start = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
         values: dict[str, PerQuery] = {}
         found: list[Measurement] = []
         notes: list[str] = []
         outcome: Outcome = "ok"
         reason = ""
+        device = DevicePeak()
         try:
             with events.phase("search"), CoresWatch() as cores:
                 hits = self._search(trial, found, notes)
@@ -58,13 +60,16 @@ class Server:
             with events.phase("score"):
                 values = {split: self._score(split, hits[split]) for split in hits}
             found += made.quality(values)
-            found += made.memory(self.facts, self.private, self.load_seconds, self._device_bytes())
+            found += made.memory(self.facts, self.private, self.load_seconds, self._device_peak(device))
             reason = breach_of_threads(self.plan.threads, cores.used) or self._breach(found) or self._hidden(notes)
             outcome = "over_budget" if reason else "ok"
-        except ContractError as error:
-            outcome, reason = "crashed", f"broke the contract: {error}"
-        except RetrievalBenchError as error:
-            outcome, reason = "refused", str(error)
+        except Exception as error:
+            ended = outcome_of(error, self.plan.budget)
+            if ended is None:
+                raise
+            outcome, reason = ended
+        said = dict.fromkeys((*self.facts.notes, *getattr(self.system, "notes", ())))
+        notes += [note for note in said if note not in notes]
         with events.phase("write"):
             record = trial_record(
                 self.plan,
@@ -154,10 +159,8 @@ class Server:
         calls = by_name.get("scorer_calls", 0)
         if budget.scorer_calls is not None and calls > budget.scorer_calls:
             return f"{calls:.4g} scorer calls per query, {budget.scorer_calls:,} are allowed (scorer_calls)"
-        used = by_name.get("device_bytes", 0)
-        if budget.device_bytes is not None and used > budget.device_bytes:
-            return f"{used:,.0f} bytes on the device, {budget.device_bytes:,} are allowed (device_bytes)"
-        return ""
+        used = by_name.get("device_bytes")
+        return breach_of_device(None if used is None else int(used), budget, "while serving") or ""
 
     def _hidden(self, notes: list[str]) -> str:
         """Memory that an index keeps outside its account breaks a budget of memory, and is a note without one."""
@@ -169,8 +172,9 @@ class Server:
             return ""
         return f"{found} (bytes_per_vector, index_bytes)"
 
-    def _device_bytes(self) -> int | None:
-        return device_bytes(os.getpid())
+    def _device_peak(self, trial: DevicePeak) -> int | None:
+        """The most that loading, or this trial, held on the device."""
+        return max((peak for peak in (self._loading, trial.look()) if peak is not None), default=None)
 
 
 def _load(plan: BuildPlan, folder: Path) -> Index | Ranker:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -16,8 +16,19 @@ from safetensors import SafetensorError
 from sentence_transformers import CrossEncoder
 from sentence_transformers.base.modules import Transformer
 
-from retrieval_bench.device.choose import choose_device, native_bfloat16
+from retrieval_bench.device.choose import choose_device
+from retrieval_bench.encoders._batches import Batches
 from retrieval_bench.encoders._models import content_hash, find_model
+from retrieval_bench.encoders._tokens import (
+    Tokens,
+    chosen_precision,
+    encodable,
+    in_float32,
+    in_half,
+    lengths_of,
+    own_tokenizer,
+    takes_tokens,
+)
 from retrieval_bench.encoders.loading import no_bars
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import scorers
@@ -25,8 +36,10 @@ from retrieval_bench.scorers._calls import Calls
 from retrieval_bench.scorers._joint_similarity import JointSimilarity
 from retrieval_bench.types import FloatArray, Params
 
-_BATCH_CHARACTERS = {"cpu": 1 << 14, "cuda": 1 << 18}  # of padded pairs; about four characters make a token
+# Padded tokens in one batch; 1 << 12 take a fifth longer on a CPU, whose cache then does not hold the activations.
+_BATCH_TOKENS = {"cpu": 1 << 10, "cuda": 1 << 16}
 _LONGEST = 512  # tokens of a pair where the model names no limit
+_LOGITS = torch.nn.Identity()
 
 
 class CrossEncoderSettings(Params):
@@ -39,7 +52,11 @@ class CrossEncoderSettings(Params):
 
 @scorers.register("cross_encoder")
 class CrossEncoderScorer:
-    """Scores are the model's raw outputs (logits), which order as its probabilities do but do not saturate."""
+    """Scores are the model's raw outputs (logits), which order as its probabilities do but do not saturate.
+
+    Attributes:
+        notes: one line for each thing that did not go as asked: smaller batches, another precision.
+    """
 
     name: ClassVar[str] = "cross_encoder"
     Settings: ClassVar[type[Params]] = CrossEncoderSettings
@@ -52,10 +69,13 @@ class CrossEncoderScorer:
         self._model = open_cross_encoder(self._folder, self._device)
         if settings.max_length is not None:
             self._model.max_seq_length = settings.max_length
-        native = native_bfloat16(self._device)
-        self._bfloat16 = native if settings.precision == "auto" else settings.precision == "bfloat16"
+        what = f"cross-encoder {settings.model!r}"
+        self._batches = Batches(self._device, _BATCH_TOKENS, what)
+        self.notes = self._batches.notes
+        self._bfloat16 = chosen_precision(settings.precision, self._device, what, self.notes) == "bfloat16"
         if self._bfloat16:
             self._model[0].to(torch.bfloat16)
+        self._takes_tokens, self._in_half = takes_tokens(self._model), in_half(self._model)
 
     @classmethod
     def open(cls, settings: CrossEncoderSettings) -> Self:
@@ -86,34 +106,45 @@ class CrossEncoderScorer:
         return sum(tensor.numel() * tensor.element_size() for tensor in held)
 
     def score(self, query_texts: Sequence[str], document_texts: Sequence[str]) -> FloatArray:
-        """(len(query_texts),) float32 logits; pairs of like length share a batch."""
+        """(len(query_texts),) float32 logits; pairs of like length share a batch.
+
+        Raises:
+            DeviceMemoryError: one pair alone does not fit on the device.
+            DataError: the model gives NaN or infinity.
+        """
         pairs = [
-            (_encodable(query), _encodable(document))
-            for query, document in zip(query_texts, document_texts, strict=True)
+            (encodable(query), encodable(document)) for query, document in zip(query_texts, document_texts, strict=True)
         ]
+        tokens = Tokens(self._own_tokenizer, pairs) if self._takes_tokens else None
+        most = 5 * (self._model.max_seq_length or _LONGEST)  # characters: those beyond are cut off by the tokenizer
+        lengths = lengths_of(self._own_tokenizer, pairs, most) if tokens is None else tokens.lengths
+
+        def work(places: list[int], wide: bool) -> torch.Tensor:
+            model: Any = self._wide if wide else self._model
+            found: torch.Tensor
+            if tokens is None:
+                batch = [pairs[place] for place in places]
+                found = model.predict(
+                    batch, batch_size=len(batch), activation_fn=_LOGITS, show_progress_bar=False, convert_to_tensor=True
+                )
+            else:
+                with torch.inference_mode():
+                    found = model(tokens.features(places, self._device))["scores"]
+            return found.reshape(len(places))
+
         scores = np.empty(len(pairs), np.float32)
-        for places in self._batches(pairs):
-            scores[places] = self._model.predict(
-                [pairs[place] for place in places],
-                batch_size=len(places),
-                activation_fn=torch.nn.Identity(),
-                show_progress_bar=False,
-            )
+        for places, found in self._batches.run(lengths, work, half=self._in_half):
+            scores[places] = found
             self._calls.add(len(places))
         return scores
 
-    def _batches(self, pairs: list[tuple[str, str]]) -> Iterator[list[int]]:
-        budget = _BATCH_CHARACTERS.get(self._device.type, _BATCH_CHARACTERS["cpu"])
-        longest = 5 * (self._model.max_seq_length or _LONGEST)  # characters beyond are cut off by the tokenizer
-        lengths = np.array([min(len(query) + len(document), longest) + 1 for query, document in pairs])
-        batch: list[int] = []
-        for place in np.argsort(-lengths, kind="stable").tolist():
-            if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
-                yield batch
-                batch = []
-            batch.append(place)
-        if batch:
-            yield batch
+    @cached_property
+    def _own_tokenizer(self) -> Any:
+        return own_tokenizer(self._model)
+
+    @cached_property
+    def _wide(self) -> CrossEncoder:
+        return in_float32(self._model)
 
 
 def open_cross_encoder(folder: Path, device: torch.device) -> CrossEncoder:
@@ -146,7 +177,3 @@ def _own_head(folder: Path) -> list[torch.nn.Module] | None:
         if place is None
         else [Transformer.load(str(folder), local_files_only=True), JointSimilarity.restored(folder / place)]
     )
-
-
-def _encodable(text: str) -> str:
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

