@@ -70,15 +70,19 @@ class Corpus:
     Attributes:
         ids: n external ids.
         texts: n texts, or None for a collection of vectors only.
+        titles: n titles, empty where there is none, each the beginning of its text; None where they are not known.
         vectors: (n, d) float32, possibly memory-mapped, or None before encoding.
     """
 
     ids: Sequence[str]
     texts: Sequence[str] | None = None
     vectors: FloatArray | None = None
+    titles: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         _check_columns("corpus", self.ids, self.texts, self.vectors)
+        if self.titles is not None and len(self.titles) != len(self.ids):
+            raise DataError(f"corpus: {len(self.ids)} ids but {len(self.titles)} titles")
 
     def __len__(self) -> int:
         return len(self.ids)

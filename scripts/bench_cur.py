@@ -47,7 +47,8 @@ def part(data: Dataset, items: int | None, queries: int, seed: int) -> Dataset:
     others = np.setdiff1d(np.arange(n), judged)
     kept = np.sort(np.concatenate([judged, np.random.default_rng(seed).permutation(others)[: items - len(judged)]]))
     texts = data.corpus.require_texts()
-    corpus = replace(data.corpus, ids=[data.corpus.ids[i] for i in kept], texts=[texts[i] for i in kept], vectors=None)
+    corpus = replace(data.corpus, ids=[data.corpus.ids[i] for i in kept], texts=[texts[i] for i in kept], vectors=None,
+                     titles=None)  # fmt: skip
     places = np.where(np.isin(qrels.rows, kept), np.searchsorted(kept, qrels.rows), len(kept))
     return replace(
         data, corpus=corpus, queries={**data.queries, "test": asked}, qrels={"test": replace(qrels, rows=places)}

@@ -5,11 +5,12 @@
 The pick: every candidate is tuned alike on tuning queries (qps@recall=0.95); the fastest is the pick. A peer: its card
 as it stands, its first search parameter raised until tuning queries reach the recall. Pick and peers are then served
 side by side and measured in turns; each line is how many times faster the pick is, with its 95 % interval, beside the
-recall of both on held-out queries. Candidates and peers that are not in this checkout, or do not fit the budget, are
-named.
+recall of both on held-out queries. Candidates and peers that cannot run on this machine, or do not fit the budget,
+are named.
 """
 
 import argparse
+from functools import cache
 from pathlib import Path
 
 from rich.console import Console
@@ -17,9 +18,11 @@ from rich.table import Table
 
 from retrieval_bench.comparison import race
 from retrieval_bench.comparison.compare import contender
+from retrieval_bench.errors import UnavailableError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store
+from retrieval_bench.registry import indexes
 from retrieval_bench.specs import SystemCard, system_cards
 from retrieval_bench.statistics import paired_ratio
 from retrieval_bench.tuning import tune
@@ -32,6 +35,19 @@ BUDGETS = (None, 64.0, 128.0)  # bytes per vector
 RECALL, TARGET = 0.95, "qps@recall=0.95"
 QUICK = Effort(seconds=0.5, concurrent_seconds=0.02)
 KNOB = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024)
+
+
+@cache
+def here() -> dict[str, str]:
+    """Candidates and peers whose engine runs on this machine; the others are named below the table."""
+    cards, found = system_cards("index"), {}
+    for name in dict.fromkeys((*CANDIDATES, *PEERS)):
+        try:
+            indexes.get(cards[name].backend)
+        except (KeyError, UnavailableError):
+            continue
+        found[name] = cards[name].backend
+    return found
 
 
 def recommended(bench: Bench, card: SystemCard) -> TrialRecord:
@@ -54,9 +70,8 @@ def cell(
     """Tune, find the peers' settings, race, and add a line for each peer."""
     budget = Budget(bytes_per_vector=bytes_per_vector, threads=threads, tuning_trials=trials)
     folder = home() / "bench_tuned" / f"{Path(dataset).name}-{bytes_per_vector or 'unlimited'}"
-    known = system_cards("index")
     tuned = tune(
-        dataset, indexes=[c for c in CANDIDATES if c in known], target=TARGET, budget=budget, depth=10,
+        dataset, indexes=[c for c in CANDIDATES if c in here()], target=TARGET, budget=budget, depth=10,
         out=folder / "tuned", effort=QUICK, rows=rows,
     )  # fmt: skip
     limit = "unlimited" if bytes_per_vector is None else f"{bytes_per_vector:g} bytes"
@@ -64,7 +79,7 @@ def cell(
         table.add_row(dataset, limit, "no candidate reaches the recall")
         return
     bench = Bench(
-        dataset, indexes=[p for p in PEERS if p in known], rankers=None, encoder=None, budget=budget, rows=rows,
+        dataset, indexes=[p for p in PEERS if p in here()], rankers=None, encoder=None, budget=budget, rows=rows,
         queries=None, depth=10, seed=0, timeout=1800.0, out=folder / "peers", on_event=lambda _event: None,
     )  # fmt: skip
     store = Store(folder / "tuned")
@@ -97,14 +112,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="use only the first so many vectors of sets without judgments")
     asked = parser.parse_args()
     table = Table("data", "memory", "pick", "recall", "peer", "recall", "pick is", title=f"{TARGET}, tuned alike")
-    missing = sorted({*CANDIDATES, *PEERS} - set(system_cards("index")))
+    missing = sorted({*CANDIDATES, *PEERS} - set(here()))
+    console = Console(width=180)
     for dataset in asked.data or ["glove-50", "pystdlib"]:
         for bytes_per_vector in BUDGETS:
             cell(dataset, bytes_per_vector, asked.trials, asked.threads, asked.rows, table)
-    console = Console(width=180)
-    console.print(table)
+            console.print(table)  # after each cell: the next takes minutes
     if missing:
-        console.print(f"Not in this checkout: {', '.join(missing)}")
+        console.print(f"Not here: {', '.join(missing)}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ _BLOCK_STRINGS = 1 << 16
 def fingerprint(dataset: Dataset) -> str:
     """BLAKE2b (16 bytes, hex) over metric, ids, texts, vectors, queries and judgments of a data set.
 
-    Names, neighbors (which follow from the vectors) and facts for the report do not count.
+    Names, neighbors (which follow from the vectors), titles (which their texts hold) and facts for the report do not
+    count.
 
     Raises:
         DataError: a text cannot be written as UTF-8 (it holds half of a surrogate pair).

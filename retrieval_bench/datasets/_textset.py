@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -44,6 +44,7 @@ def text_dataset(
     documents: Mapping[str, str],
     query_texts: Mapping[str, str],
     judgments: Mapping[str, Judgments],
+    titles: Sequence[str] | None = None,
 ) -> Dataset:
     """Align queries and judgments of every split with the documents.
 
@@ -52,6 +53,7 @@ def text_dataset(
         documents: id to text, in the order of the corpus.
         query_texts: id to text, of all splits.
         judgments: by split.
+        titles: of the documents, in their order, where they are known.
 
     Returns:
         The data set; ``meta`` says which judged documents the corpus lacks.
@@ -70,7 +72,7 @@ def text_dataset(
     return Dataset(
         name=card.name,
         fingerprint="",
-        corpus=Corpus(ids=list(documents), texts=list(documents.values())),
+        corpus=Corpus(ids=list(documents), texts=list(documents.values()), titles=titles),
         queries={split: replace(part.queries, split=split) for split, part in judged.items()},
         qrels={split: part.qrels for split, part in judged.items()},
         metric=card.metric or "cos",

@@ -41,15 +41,16 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     options = validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None or not path.is_dir():
         raise DataError(f"{card.name}: a BEIR data set is a folder with corpus.jsonl, queries.jsonl and qrels/")
+    titles = None
     if options.pages is None:
-        documents = jsonl_texts(_required(path, "corpus.jsonl"), what="document")
+        documents, titles = jsonl_documents(_required(path, "corpus.jsonl"))
     else:
         documents = unique_texts(read_pages(_required(path, options.pages)), what="document")
     query_texts = jsonl_texts(_required(path, "queries.jsonl"), what="query")
     files = {f.name.removesuffix(".gz").removesuffix(".tsv"): f for f in sorted(path.glob("qrels/*.tsv*"))}
     splits = choose_splits(card, files, source=str(path / "qrels"))
     judgments = {split: read_tsv_qrels(files[name]) for split, name in splits.items()}
-    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments)
+    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments, titles=titles)
 
 
 def _required(folder: Path, name: str) -> Path:
@@ -73,6 +74,14 @@ def jsonl_texts(path: Path, *, what: str) -> dict[str, str]:
             line.
     """
     return {key: title_and_text(title, text) for key, (title, text) in jsonl_titles_and_texts(path, what=what).items()}
+
+
+def jsonl_documents(path: Path) -> tuple[dict[str, str], list[str] | None]:
+    """As ``jsonl_texts``, and the titles in the same order; None where no document has one."""
+    parts = jsonl_titles_and_texts(path, what="document")
+    titles = [title.strip() for title, _ in parts.values()]
+    texts = {key: title_and_text(title, text) for key, (title, text) in parts.items()}
+    return texts, titles if any(titles) else None
 
 
 def jsonl_titles_and_texts(path: Path, *, what: str) -> dict[str, tuple[str, str]]:

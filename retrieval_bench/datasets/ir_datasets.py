@@ -71,12 +71,16 @@ def _quiet() -> Iterator[None]:
 def _read(card: DatasetCard, splits: Mapping[str, str]) -> Dataset:
     parts = {split: _load(name) for split, name in splits.items()}
     split, part = next(iter(parts.items()))  # parts of one collection share its documents
-    documents = unique_texts(_documents(part, splits[split]), what="document")
+    found = unique_texts(_documents(part, splits[split]), what="document")
+    documents = {key: whole for key, (_, whole) in found.items()}
+    titles = [title for title, _ in found.values()]
     query_texts: dict[str, str] = {}
     for part in parts.values():
         query_texts.update(_queries(part))
     judgments = {split: _judgments(part, splits[split]) for split, part in parts.items()}
-    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments)
+    return text_dataset(
+        card, documents=documents, query_texts=query_texts, judgments=judgments, titles=titles if any(titles) else None
+    )
 
 
 def _load(name: str) -> Any:
@@ -108,11 +112,14 @@ def _splits(name: str) -> dict[str, str]:
     return splits
 
 
-def _documents(part: Any, name: str) -> Iterator[tuple[str, str, str]]:
+def _documents(part: Any, name: str) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    """Place and id of each document, and its title, where it has one apart, with the whole text."""
     for number, document in enumerate(part.docs_iter(), start=1):
         title, text = getattr(document, "title", None), getattr(document, "text", getattr(document, "body", None))
-        whole = document.default_text().strip() if text is None else title_and_text(title or "", text)
-        yield f"{name}: document {number}", document.doc_id, whole
+        parts = ("", document.default_text().strip())
+        if text is not None:
+            parts = ((title or "").strip(), title_and_text(title or "", text))
+        yield f"{name}: document {number}", document.doc_id, parts
 
 
 def _queries(part: Any) -> Iterator[tuple[str, str]]:

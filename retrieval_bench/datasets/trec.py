@@ -22,7 +22,7 @@ from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
 from retrieval_bench.datasets._splits import choose_splits
 from retrieval_bench.datasets._textset import text_dataset, unique_texts
 from retrieval_bench.datasets._trec_documents import read_documents
-from retrieval_bench.datasets.beir import jsonl_texts, read_tsv_qrels
+from retrieval_bench.datasets.beir import jsonl_documents, read_tsv_qrels
 from retrieval_bench.errors import DataError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.registry import readers
@@ -102,14 +102,15 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         raise DataError(f"{path}: several qrels files for one split; name them qrels.test.txt, qrels.dev.txt, ...")
     judgments = {s: read_qrels(named[n]) for s, n in choose_splits(card, named, source=str(path)).items()}
     corpus = plain_or_gzipped(path, "corpus.jsonl")
+    titles = None
     if corpus:
-        documents = jsonl_texts(corpus, what="document")
+        documents, titles = jsonl_documents(corpus)
     else:
         files = [f for f in sorted(path.rglob("*")) if _holds_documents(f)]
         documents = unique_texts((row for file in files for row in read_documents(file)), what="document")
     if not documents:
         raise DataError(f"{path}: holds no documents; put corpus.jsonl or files of <DOC> blocks there")
-    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments)
+    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments, titles=titles)
 
 
 def _pairs(topics: Topics) -> zip[tuple[str, str]]:

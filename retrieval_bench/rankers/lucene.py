@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from retrieval_bench.errors import ArtifactError, DataError, RetrievalBenchError
+from retrieval_bench.errors import ArtifactError, DataError, RetrievalBenchError, UsageError
 from retrieval_bench.files import folder_bytes
 from retrieval_bench.hits import make_hits
 from retrieval_bench.measure.machine import usable_cores
@@ -43,6 +43,9 @@ class LuceneParams(Params):
     k1: float = Field(default=0.9, gt=0, le=10, description="bm25: how slowly repeated terms saturate")
     b: float = Field(default=0.4, ge=0, le=1, description="bm25: how much long documents are penalised")
     mu: float = Field(default=1000.0, gt=0, le=100_000, description="qld: weight of the collection's language model")
+    fields: Literal["flat", "multifield"] = Field(
+        default="flat", description="title and text as one field, or a field each, whose scores are added"
+    )
     rm3: bool = Field(default=False, description="expand the query by terms of the first documents found")
     rm3_terms: int = Field(default=10, ge=1, le=1000, description="rm3: terms to add")
     rm3_documents: int = Field(default=10, ge=1, le=1000, description="rm3: documents to take them from")
@@ -54,7 +57,7 @@ class LuceneParams(Params):
 
 @rankers.register("lucene")
 class Lucene:
-    """A Lucene index of one field, mapped into memory. Batches are searched by one thread per usable core.
+    """A Lucene index, mapped into memory. Batches are searched by one thread per usable core.
 
     Documents are known to Lucene by their row, so that equal scores stand in the order of rows.
     """
@@ -75,15 +78,16 @@ class Lucene:
         """Index the texts; the logger of this module tells the progress at level INFO.
 
         Raises:
-            DataError: no document holds a term.
+            DataError: no document holds a term, or fields are asked for and the titles are not known.
+            UsageError: fields and rm3 are asked for together.
             UnavailableError: there is no Java, or it cannot have the heap.
         """
-        texts = corpus.require_texts()
+        documents = _documents(corpus, params)
         java = Java(params.heap_megabytes)
         folder = Path(tempfile.mkdtemp(prefix="retrieval-bench-lucene-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         with _told("cannot index", java):
-            _index(java, folder, texts, params, budget.threads or usable_cores())
+            _index(java, folder, documents, params, budget.threads or usable_cores())
         self._open(java, folder, params)
         if self._reader.getSumDocFreq("contents") <= 0:
             raise DataError("lucene: no document holds a word besides stop words; there is nothing to index")
@@ -109,6 +113,11 @@ class Lucene:
         field, kind = java("org.apache.lucene.search.SortField"), java("org.apache.lucene.search.SortField$Type")
         self._order = java("org.apache.lucene.search.Sort")(field.FIELD_SCORE, field("id", kind.STRING_VAL))
         self._found = java("io.anserini.search.ScoredDocs")
+        self._fields: Any = "contents"
+        if params.fields == "multifield":
+            self._fields, one = java("java.util.HashMap")(), java("java.lang.Float")(1.0)
+            for name in ("contents", "title"):
+                self._fields.put(name, one)
         if params.rm3:
             self._expand = java("io.anserini.rerank.lib.Rm3Reranker")(
                 analyzer, None, "contents", params.rm3_terms, params.rm3_documents, params.rm3_original, False, True
@@ -142,7 +151,7 @@ class Lucene:
 
     def _search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:
         text = _plain(text)
-        query = self._generator.buildQuery("contents", self._analyzer, text)
+        query = self._generator.buildQuery(self._fields, self._analyzer, text)
         top = self._searcher.search(query, k, self._order, True)
         found = self._found.fromTopDocs(top, self._searcher)
         if self.params.rm3 and len(found.scores):
@@ -181,20 +190,33 @@ class Lucene:
         return ranker
 
 
-def _index(java: Java, folder: Path, texts: Sequence[str], params: LuceneParams, threads: int) -> None:
+def _documents(corpus: Corpus, params: LuceneParams) -> Sequence[dict[str, str]]:
+    """What Anserini reads of each document besides its id."""
+    texts = corpus.require_texts()
+    if params.fields == "flat":
+        return [{"contents": _plain(text)} for text in texts]
+    if params.rm3:
+        raise UsageError("lucene: rm3 expands queries to one field; use fields = 'flat' with it")
+    if corpus.titles is None:
+        raise DataError("lucene: the titles of these documents are not known; use fields = 'flat'")
+    pairs = zip(corpus.titles, texts, strict=True)
+    return [{"title": _plain(title), "contents": _plain(text.removeprefix(title).strip())} for title, text in pairs]
+
+
+def _index(java: Java, folder: Path, documents: Sequence[dict[str, str]], params: LuceneParams, threads: int) -> None:
     arguments = ["-input", "", "-collection", "JsonCollection", "-index", str(folder), "-threads", str(threads)]
     arguments += ["-stemmer", params.stemmer]
     if params.stopwords == "none":
         arguments.append("-keepStopwords")
     if params.rm3:
         arguments.append("-storeDocvectors")
+    if params.fields == "multifield":
+        arguments += ["-fields", "title"]
     indexer = java("io.anserini.index.SimpleIndexer")(arguments)
-    for start in range(0, len(texts), _BATCH):
-        part = texts[start : start + _BATCH]
-        indexer.addRawDocuments(
-            [json.dumps({"id": f"{row:010d}", "contents": _plain(text)}) for row, text in enumerate(part, start)]
-        )
-        _log.info("lucene: %d of %d documents indexed", start + len(part), len(texts))
+    for start in range(0, len(documents), _BATCH):
+        part = documents[start : start + _BATCH]
+        indexer.addRawDocuments([json.dumps({"id": f"{row:010d}", **each}) for row, each in enumerate(part, start)])
+        _log.info("lucene: %d of %d documents indexed", start + len(part), len(documents))
     indexer.close(True)  # merged into one segment: each query reads one dictionary
     (folder / "write.lock").unlink(missing_ok=True)
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from retrieval_bench.checks import check_vectors, normalised
 from retrieval_bench.datasets import cached_neighbors, exact_neighbors
 from retrieval_bench.encoders import cached_encode
-from retrieval_bench.files import atomic_folder, home
+from retrieval_bench.files import atomic_file, atomic_folder, home
 from retrieval_bench.protocols import Encoder
 from retrieval_bench.types import Corpus, Dataset, Hits, Metric, Qrels, Queries, RowIds
 
@@ -69,10 +69,11 @@ def store(dataset: Dataset) -> Path:
     """Write a data set, its exact neighbors with it, under its fingerprint; returns the folder, made only once."""
     folder = home() / "prepared" / dataset.fingerprint
     if (folder / "dataset.json").exists():
+        _add_titles(folder / "corpus.parquet", dataset)
         return folder
     data = normalised_for_search(dataset)
     with atomic_folder(folder) as new:
-        _write_texts(new / "corpus.parquet", data.corpus.ids, data.corpus.texts)
+        _write_texts(new / "corpus.parquet", data.corpus.ids, data.corpus.texts, data.corpus.titles)
         if data.corpus.vectors is not None:
             np.save(new / "corpus.npy", data.corpus.vectors)
         for split, queries in data.queries.items():
@@ -97,6 +98,14 @@ def store(dataset: Dataset) -> Path:
     return folder
 
 
+def _add_titles(path: Path, dataset: Dataset) -> None:
+    """Titles are no part of the fingerprint: another reader of the same texts may not have known them."""
+    corpus = dataset.corpus
+    if corpus.titles is not None and "title" not in pq.read_schema(path).names:
+        with atomic_file(path) as new:
+            _write_texts(new, corpus.ids, corpus.texts, corpus.titles)
+
+
 def opened(folder: Path, *, texts: bool = True) -> Dataset:
     """Read what ``store`` wrote; vectors are memory-mapped and read-only.
 
@@ -107,7 +116,7 @@ def opened(folder: Path, *, texts: bool = True) -> Dataset:
     facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     queries, qrels, neighbors = {}, {}, {}
     for split in facts["splits"]:
-        ids, strings = _read_texts(folder / f"queries-{split}.parquet")
+        ids, strings, _ = _read_texts(folder / f"queries-{split}.parquet")
         queries[split] = Queries(
             ids=ids,
             texts=strings,
@@ -124,13 +133,13 @@ def opened(folder: Path, *, texts: bool = True) -> Dataset:
     vectors = _mapped(folder / "corpus.npy")
     names: Sequence[str]
     if texts or vectors is None:
-        names, strings = _read_texts(folder / "corpus.parquet")
+        names, strings, titles = _read_texts(folder / "corpus.parquet")
     else:
-        names, strings = RowIds(len(vectors)), None
+        names, strings, titles = RowIds(len(vectors)), None, None
     return Dataset(
         name=facts["name"],
         fingerprint=facts["fingerprint"],
-        corpus=Corpus(ids=names, texts=strings, vectors=vectors),
+        corpus=Corpus(ids=names, texts=strings, vectors=vectors, titles=titles),
         queries=queries,
         metric=facts["metric"],
         qrels=qrels,
@@ -155,14 +164,15 @@ def _mapped(path: Path) -> npt.NDArray[Any] | None:
     return np.load(path, mmap_mode="r", allow_pickle=False) if path.exists() else None
 
 
-def _write_texts(path: Path, ids: Sequence[str], texts: Sequence[str] | None) -> None:
-    columns = {"id": pa.array(list(ids), pa.large_string())}
-    if texts is not None:
-        columns["text"] = pa.array(list(texts), pa.large_string())
+def _write_texts(
+    path: Path, ids: Sequence[str], texts: Sequence[str] | None, titles: Sequence[str] | None = None
+) -> None:
+    named = {"id": ids, "text": texts, "title": titles}
+    columns = {name: pa.array(list(c), pa.large_string()) for name, c in named.items() if c is not None}
     pq.write_table(pa.table(columns), path, compression="zstd")
 
 
-def _read_texts(path: Path) -> tuple[list[str], list[str] | None]:
+def _read_texts(path: Path) -> tuple[list[str], list[str] | None, list[str] | None]:
     table = pq.read_table(path, memory_map=True)
-    texts = table["text"].to_pylist() if "text" in table.column_names else None
-    return table["id"].to_pylist(), texts
+    texts, titles = (table[name].to_pylist() if name in table.column_names else None for name in ("text", "title"))
+    return table["id"].to_pylist(), texts, titles

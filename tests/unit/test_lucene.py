@@ -71,6 +71,21 @@ for name, settings in (("bm25", {}), ("rm3", {"rm3": True}), ("qld", {"model": "
             found["loaded bytes"] = loaded.memory().total
             (Path(folder) / "lucene" / "segments_1").write_bytes(b"damaged")
             found["damaged"] = failure(lambda: Lucene.load(Path(folder)))
+titled = Corpus(
+    ids=list("abc"),
+    titles=["Crane", "", "Heron"],
+    texts=["Crane lifts a crane of steel all day", "crane heron crane", "Heron waits for fish"],
+)
+ranker = Lucene()
+ranker.build(titled, LuceneParams(heap_megabytes=256, fields="multifield"), Budget(threads=1))
+asked = Queries(ids=["q", "r"], texts=["crane", "steel"])
+found["multifield"] = told(ranker.rank(asked, 3))
+with tempfile.TemporaryDirectory() as folder:
+    ranker.save(Path(folder))
+    found["loaded multifield"] = told(Lucene.load(Path(folder)).rank(asked, 3))
+for name, given, settings in (("no titles", corpus, {}), ("expanded fields", titled, {"rm3": True})):
+    params = LuceneParams(heap_megabytes=256, fields="multifield", **settings)
+    found[name] = failure(lambda: Lucene().build(given, params, Budget()))
 stopped = Corpus(ids=["a", "b"], texts=["the", ""])
 found["nothing"] = failure(lambda: Lucene().build(stopped, LuceneParams(heap_megabytes=256), Budget()))
 found["heap"] = failure(lambda: Lucene().build(corpus, LuceneParams(heap_megabytes=512), Budget()))
@@ -117,6 +132,16 @@ def test_odd_queries_have_no_hits_or_their_document(found: dict[str, Any]) -> No
     assert rows["list\x00 sorted"][:3] == [5, 2, 9]  # equal scores by row
     assert rows["assemblies terminologies"] == [4, -1, -1, -1]
     assert 7 in rows[LONG]  # the document of a megabyte, by a query of 5,001 terms
+
+
+def test_title_and_text_are_scored_apart(found: dict[str, Any]) -> None:
+    rows, scores = found["multifield"]
+    assert rows[0] == [0, 1, -1]  # in title and text: the scores of both are added
+    assert scores[0][0] > scores[0][1]
+    assert rows[1] == [0, -1, -1]  # the text without its title
+    assert found["loaded multifield"] == [rows, scores]
+    assert found["no titles"].startswith("DataError: lucene: the titles of these documents are not known")
+    assert found["expanded fields"].startswith("UsageError: lucene: rm3 expands queries to one field")
 
 
 def test_the_other_models_answer(found: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +13,10 @@ import pytest
 from made_up_files import DOCUMENTS, QRELS, QUERIES, write_beir, write_jsonl
 
 from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets._fingerprint import fingerprint
 from retrieval_bench.datasets.trec import Run, read_qrels, read_run, read_topics, write_run
 from retrieval_bench.errors import CardError, DataError, UnavailableError, UnknownNameError
+from retrieval_bench.runner import prepared
 from retrieval_bench.types import Dataset
 
 TOPICS = """<top>
@@ -60,6 +63,14 @@ def test_beir_folder(tmp_path: Path) -> None:
     assert data.metric == "cos"
     assert list(data.corpus.ids) == ["d1", "d2", "d3"]
     assert data.corpus.texts == ["Cranes Birds that dance.", "Machines that lift.", "Herons Birds that wait."]
+    assert data.corpus.titles == ["Cranes", "", "Herons"]
+    untitled = replace(data, corpus=replace(data.corpus, titles=None))
+    assert fingerprint(untitled) == fingerprint(data)
+    for given, titles in ((untitled, None), (data, data.corpus.titles), (untitled, data.corpus.titles)):
+        again = prepared.opened(prepared.store(given))
+        assert (again.corpus.texts, again.corpus.titles) == (data.corpus.texts, titles)
+    with pytest.raises(DataError, match="3 ids but 1 titles"):
+        replace(data.corpus, titles=["Cranes"])
     assert judged(data, "test") == {("q1", "d1"): 2, ("q1", "d3"): 0, ("q2", "d2"): 1}
     assert data.queries["test"].texts == ["dancing birds", "lifting"]
 
@@ -186,7 +197,9 @@ def test_trec_folder_with_splits_and_jsonl_documents(tmp_path: Path) -> None:
     for split, rows in QRELS.items():
         (tmp_path / f"qrels.{split}.txt").write_text("".join(f"{q} 0 {d} {g}\n" for q, d, g in rows))
     data = load_dataset(str(tmp_path))
-    assert data.fingerprint == load_dataset(str(write_beir(tmp_path / "beir"))).fingerprint
+    beir = load_dataset(str(write_beir(tmp_path / "beir")))
+    assert data.fingerprint == beir.fingerprint
+    assert data.corpus.titles == beir.corpus.titles
 
 
 @pytest.mark.parametrize(
@@ -323,7 +336,9 @@ def collections(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["made-up", "made-up/test", "ir_datasets:made-up"])
 def test_ir_datasets_collection(tmp_path: Path, collections: dict[str, Any], name: str) -> None:
     data = load_dataset(name)
-    assert data.fingerprint == load_dataset(str(write_beir(tmp_path / "beir"))).fingerprint
+    beir = load_dataset(str(write_beir(tmp_path / "beir")))
+    assert data.fingerprint == beir.fingerprint
+    assert data.corpus.titles == beir.corpus.titles
 
 
 def test_ir_datasets_without_a_network_says_what_to_copy(collections: dict[str, Any]) -> None:
