@@ -65,8 +65,7 @@ class Bench:
         execute(self.records, plan, self._data, timeout=self._timeout, tell=self._tell)
         return self.records.record(plan.trials[0].trial_id)
 
-    def forget_builds(self, keep: set[str]) -> None:
-        """Remove built indexes that no trial of ``keep`` (build ids) needs."""
-        for folder in (self.records.folder / "builds").glob("[!.]*"):
-            if folder.name not in keep:
-                shutil.rmtree(folder)
+    def forget_builds(self, builds: set[str]) -> None:
+        """Remove built indexes (build ids) where they are there."""
+        for build in builds:
+            shutil.rmtree(self.records.build_folder(build), ignore_errors=True)

@@ -14,6 +14,7 @@ from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.job import Floor
 from retrieval_bench.specs import SystemCard
 from retrieval_bench.tuning.bench import Bench
+from retrieval_bench.tuning.proposals import Guide
 from retrieval_bench.tuning.results import Sampler, Search
 from retrieval_bench.tuning.space import space_of, suggest
 from retrieval_bench.tuning.targets import Target
@@ -32,8 +33,10 @@ def search(
     """Try settings until the trials or the seconds are used.
 
     A setting whose quality on tuning queries surely misses the target is hopeless, and its speed is not measured.
-    Search settings are cheap and builds are not, so each build is asked for a few of them. The same call makes the same
-    proposals where the trials' records are there, and so goes on where it was interrupted.
+    Search settings are cheap and builds are not, so each build is asked for a few of them. First come the card's own
+    settings, for at most half of the trials; then the sampler, in turns with the best so far at less effort where a
+    quality is to be reached. Random sampling, the control, is nothing but that. The same call makes the same proposals
+    where the trials' records are there, and so goes on where it was interrupted.
 
     Raises:
         CardError: the card's space does not fit its backend.
@@ -48,9 +51,14 @@ def search(
     spent, first_met, hopeless = 0.0, None, 0
     best: _Best | None = None
     asked: dict[str, Any] = {}
+    guided = sampler != "random"
+    guide = Guide(
+        card, search_space, searches=SEARCHES, given=(trials or 2 * SEARCHES) // 2 if guided else 0,
+        descending=guided and target.least is not None,
+    )  # fmt: skip
     while not _used(len(done), spent, trials, seconds):
-        if search_space and len(done) % SEARCHES:  # the same build again
-            study.enqueue_trial({name: value for name, value in asked.items() if name.startswith("build.")})
+        if fixed := guide.fixed(len(done), asked, (best.build, best.search) if best else None):
+            study.enqueue_trial(fixed)
         trial = study.ask()
         build = suggest(trial, "build", build_space, plugin.BuildParams)
         setting = suggest(trial, "search", search_space, search_model)
@@ -73,6 +81,7 @@ def search(
                 first_met = spent if first_met is None else first_met
                 if best is None or score > best.score:
                     best = _Best(score, record.trial_id, build, setting)
+        guide.told(met=short <= 0)
         if on_trial is not None:
             on_trial(record)
     return Search(

@@ -91,7 +91,7 @@ def tune(
             systems.append(
                 Tuned(system=card.name, searches=searches, held_out=_held_out(bench, card, wanted, searches[0], effort))
             )
-            _keep_best(bench, systems)
+            _keep_best(bench, systems[-1])
         systems.sort(key=lambda s: (s.searches[0].score is None, -(s.searches[0].score or 0.0)))
         tuning = Tuning(
             dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
@@ -132,7 +132,8 @@ def _held_out(
     )  # fmt: skip
 
 
-def _keep_best(bench: Bench, systems: Sequence[Tuned]) -> None:
-    """Builds that were tried and not picked make room; their records stay."""
-    picks = [t for s in systems for t in (s.held_out and s.held_out.trial, *(x.best for x in s.searches)) if t]
-    bench.forget_builds({r.build_id for r in bench.records.records(picks)})
+def _keep_best(bench: Bench, system: Tuned) -> None:
+    """Builds of the system that were tried and not picked make room; their records stay, and other systems' builds."""
+    tried = {r.build_id for r in bench.records.records([t for s in system.searches for t in s.trials])}
+    picks = [t for t in (system.held_out and system.held_out.trial, *(s.best for s in system.searches)) if t]
+    bench.forget_builds(tried - {r.build_id for r in bench.records.records(picks)})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,3 +105,16 @@ def test_the_command_says_what_it_picked(tuned: Tuned, first: Tuning) -> None:
     assert held_out is not None
     assert f"Pick for qps@neighbor_recall@10=0.9: lists ({held_out.trial})" in said.output
     assert "+0.0000" in said.output
+
+
+def test_a_tuning_that_goes_on_keeps_the_builds_of_its_picks(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {
+        "indexes": ["flat", "ivf"], "target": "qps@recall=0.5", "budget": rb.Budget(tuning_trials=2, threads=1),
+        "rows": 2000, "queries": 50, "out": tmp_path, "effort": QUICK,
+    }  # fmt: skip
+    done = [tune("synthetic", **arguments) for _ in range(2)]
+    for tuning in done:
+        for system in tuning.systems:
+            assert system.held_out is not None
+            record = Store(tmp_path).record(system.held_out.trial)
+            assert Store(tmp_path).build_folder(record.build_id).exists()

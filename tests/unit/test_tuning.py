@@ -11,6 +11,7 @@ from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.measurements import exact
 from retrieval_bench.specs import Range, SystemCard, system_card, system_cards
 from retrieval_bench.tuning import Target, Tuned, Tuning, parse_target
+from retrieval_bench.tuning.proposals import Descent
 from retrieval_bench.tuning.results import Sampler, Search
 from retrieval_bench.tuning.space import space_of
 from retrieval_bench.tuning.study import search
@@ -146,3 +147,34 @@ def test_the_lottery_is_how_often_two_seeds_disagree() -> None:
     assert tuning.lottery == pytest.approx(2 / 3)
     assert tuning.winner is not None
     assert tuning.winner.system == "a"
+
+
+def test_the_settings_of_the_card_are_tried_first_and_no_more_than_half() -> None:
+    bench = Pretended()
+    card = system_card("ivf")
+    search(bench, card, parse_target("qps@recall=0.9"), sampler="tpe", seed=0, trials=6, seconds=None)  # type: ignore[arg-type]
+    own = [s["nprobe"] for s in card.settings()]
+    assert [s["nprobe"] for s in bench.settings[:3]] == [own[0], own[len(own) // 2], own[-1]]
+    assert len(bench.settings) == 6
+    control = Pretended()
+    search(control, card, parse_target("qps@recall=0.9"), sampler="random", seed=0, trials=6, seconds=None)  # type: ignore[arg-type]
+    assert [s["nprobe"] for s in control.settings[:3]] != [s["nprobe"] for s in bench.settings[:3]]
+
+
+def test_few_trials_end_near_the_least_effort_that_meets_the_target() -> None:
+    bench = Pretended()
+    found = search(bench, system_card("ivf"), parse_target("qps@recall=0.9"), sampler="tpe", seed=1, trials=14,  # type: ignore[arg-type]
+                   seconds=None)  # fmt: skip
+    assert 36 <= found.search["nprobe"] <= 40
+
+
+def test_a_descent_halves_between_what_misses_and_what_meets() -> None:
+    descent = Descent({"a": Range(low=1, high=100, log=True), "b": [1, 2], "c": Range(low=2, high=9)})
+    best = {"a": 64, "b": 2, "c": 2}
+    assert descent.propose(best) == {"a": 8, "b": 2, "c": 2}
+    descent.told(met=False)
+    assert descent.propose(best) == {"a": 24, "b": 2, "c": 2}  # c is as low as it may be
+    descent.told(met=True)
+    assert descent.propose({"a": 24, "b": 2, "c": 2}) == {"a": 14, "b": 2, "c": 2}
+    assert Descent({"b": [1, 2]}).propose({"b": 2}) is None
+    assert Descent({"a": Range(low=4, high=9)}).propose({"a": 4}) is None

@@ -1,0 +1,121 @@
+"""What is fixed of the next trial before the sampler chooses the rest: the build, the card's settings, less effort."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from retrieval_bench.specs import Range, SystemCard
+from retrieval_bench.tuning.space import Dimensions
+
+
+def of_the_card(card: SystemCard, search_space: Dimensions, most: int) -> list[dict[str, Any]]:
+    """The card's search settings as far as they lie in the space, ``most`` of them, evenly spread.
+
+    Whoever wrote the card recommends them: a pick should not be worse for want of trials.
+    """
+    settings = [s for s in card.settings() if all(_holds(search_space.get(n), v) for n, v in s.items())]
+    settings = [setting for setting in settings if setting]
+    if len(settings) <= most:
+        return settings
+    return [settings[i] for i in np.unique(np.linspace(0, len(settings) - 1, most).round().astype(int))] if most else []
+
+
+class Descent:
+    """Lowers one search parameter after the other, by halves on a log scale, between what misses and what meets a target.
+
+    Most search parameters buy quality with time, so the fastest setting that meets a target has none of them higher
+    than needed. Proposals depend on what was told alone, so an interrupted tuning repeats them.
+
+    Args:
+        search_space: the dimensions; those that are choices stay as they are.
+    """
+
+    def __init__(self, search_space: Dimensions) -> None:
+        self._floors = {name: d.low for name, d in search_space.items() if isinstance(d, Range) and d.low > 0}
+        self._turn = 0
+        self._asked: tuple[str, float] | None = None
+
+    def propose(self, best: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The best search setting with one parameter lowered; None where all are as low as they can be."""
+        names = list(self._floors)
+        for _ in names:
+            name = names[self._turn % len(names)]
+            self._turn += 1
+            value, floor = best.get(name), self._floors[name]
+            if not isinstance(value, int | float) or value <= floor:
+                continue
+            middle = math.sqrt(floor * value)
+            lower = math.floor(middle) if isinstance(value, int) else middle
+            lower = max(lower, math.ceil(floor) if isinstance(value, int) else floor)
+            if lower < value and (name, lower) != self._asked and not math.isclose(lower, value, rel_tol=0.02):
+                self._asked = (name, lower)
+                return {**best, name: lower}
+        return None
+
+    def told(self, *, met: bool) -> None:
+        """Whether the last proposal met the target."""
+        if self._asked is not None and not met:
+            name, value = self._asked
+            self._floors[name] = max(self._floors[name], value + 1 if isinstance(value, int) else value)
+
+
+class Guide:
+    """Fixes a part of each trial.
+
+    Args:
+        card: of the system.
+        search_space: its search dimensions.
+        searches: settings tried on one build before the next is made.
+        given: most settings of the card to begin with.
+        descending: whether to lower the best setting, in turns with what the sampler proposes.
+    """
+
+    def __init__(
+        self, card: SystemCard, search_space: Dimensions, *, searches: int, given: int, descending: bool
+    ) -> None:
+        self._waiting = of_the_card(card, search_space, given)
+        self._descent = Descent(search_space) if descending else None
+        self._each = searches if search_space else 1
+        self._lowered = False
+
+    def fixed(
+        self, number: int, last: Mapping[str, Any], best: tuple[dict[str, Any], dict[str, Any]] | None
+    ) -> dict[str, Any]:
+        """Values by label, as ``space.suggest`` names them.
+
+        Args:
+            number: of trials so far.
+            last: all values of the last trial, by label.
+            best: build and search parameters of the best that met the target.
+        """
+        fixed = (
+            {name: value for name, value in last.items() if name.startswith("build.")} if number % self._each else {}
+        )
+        self._lowered = False
+        if self._waiting:
+            return fixed | _labelled("search", self._waiting.pop(0))
+        if self._descent is not None and best is not None and number % 2:
+            lowered = self._descent.propose(best[1])
+            if lowered is not None:
+                self._lowered = True
+                return _labelled("build", best[0]) | _labelled("search", lowered)
+        return fixed
+
+    def told(self, *, met: bool) -> None:
+        """Whether the trial met the target."""
+        if self._descent is not None and self._lowered:
+            self._descent.told(met=met)
+
+
+def _labelled(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}.{name}": value for name, value in values.items()}
+
+
+def _holds(dimension: Range | list[Any] | None, value: Any) -> bool:
+    if isinstance(dimension, list):
+        return value in dimension
+    return dimension is not None and isinstance(value, int | float) and dimension.low <= value <= dimension.high
