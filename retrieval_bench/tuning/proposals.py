@@ -25,7 +25,7 @@ def of_the_card(card: SystemCard, search_space: Dimensions, most: int) -> list[d
 
 
 class Descent:
-    """Lowers one search parameter after the other, by halves on a log scale, between what misses and what meets a target.
+    """Lowers one search parameter after the other: by halves on a log scale, between what misses and what meets.
 
     Most search parameters buy quality with time, so the fastest setting that meets a target has none of them higher
     than needed. Proposals depend on what was told alone, so an interrupted tuning repeats them.
