@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from retrieval_bench.errors import UnavailableError
 from retrieval_bench.files import home
 from retrieval_bench.kernels import description as kernel
 from retrieval_bench.measure.machine import machine
@@ -45,8 +46,9 @@ def findings() -> Iterator[str]:
     if facts["gpu"]:
         gpu = _faiss_gpus()
         yield f"GPU: {facts['gpu']}; faiss sees {gpu}" + ("" if gpu else ": pip install 'retrieval-bench[gpu]'")
+        yield f"  {_torch_gpu()}"
     else:
-        yield "GPU: none with an NVIDIA driver; with one, faiss-gpu builds and searches flat, ivf and ivf_pq there"
+        yield "GPU: none with an NVIDIA driver; with one, the torch indexes, encoders and faiss-gpu use it"
     yield f"Java: {_java()}"
     for name, module, extra, purpose in PACKAGES:
         if find_spec(module) is None:
@@ -73,6 +75,19 @@ def _faiss_gpus() -> int:
     import faiss
 
     return int(faiss.get_num_gpus()) if hasattr(faiss, "get_num_gpus") else 0
+
+
+def _torch_gpu() -> str:
+    """Whether torch can use the GPU that the driver shows, and by which kernels."""
+    if find_spec("torch") is None:
+        return "torch is missing: pip install 'retrieval-bench[encoders]' brings the indexes torch_flat and torch_ivf"
+    from retrieval_bench.device.choose import choose_device
+
+    try:
+        choose_device("cuda")
+    except UnavailableError as error:
+        return str(error)
+    return "torch uses it, " + ("by Triton's kernels" if find_spec("triton") else "without Triton: pip install triton")
 
 
 def _java() -> str:

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrieval_bench.cli import doctor
 from retrieval_bench.codecs import lvq
 from retrieval_bench.codecs.lvq import fit_lvq
 from retrieval_bench.device.blocks import Blocks
@@ -27,6 +28,7 @@ from retrieval_bench.device.products import GROUP, products
 from retrieval_bench.device.select import best_groups, members, top
 from retrieval_bench.device.stream import streamed
 from retrieval_bench.errors import DataError, DeviceMemoryError, UnavailableError, UsageError
+from retrieval_bench.measure.machine import machine
 from retrieval_bench.projections import _moments
 from retrieval_bench.projections.adaptor import fit_adaptor
 from retrieval_bench.types import Metric
@@ -288,3 +290,13 @@ def test_the_adaptor_is_the_same_on_a_named_device() -> None:
     np.testing.assert_allclose(one.query, two.query, atol=1e-5)
     with pytest.raises(UsageError, match="not one that torch knows"):
         fit_adaptor(vectors, dims=[2], seed=1, device="abacus")
+
+
+def test_doctor_says_why_torch_does_not_use_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "machine", lambda: {**machine(), "gpu": "NVIDIA H100"})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    said = list(doctor.findings())
+    assert "  device 'cuda': torch sees 0 CUDA devices; use 'cpu'" in said
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert any(line.startswith("  torch uses it, ") for line in doctor.findings())
