@@ -52,6 +52,7 @@ class TorchFlat(TorchIndex):
     name = "torch_flat"
     BuildParams: ClassVar[type[Params]] = TorchFlatBuild
     SearchParams: ClassVar[type[Params]] = TorchSearch
+    _unproven = 0
 
     def build(
         self,
@@ -99,6 +100,14 @@ class TorchFlat(TorchIndex):
                 del tensors["values"]  # they are the vectors
         self.take(n, d, metric, tensors)
 
+    @property
+    def notes(self) -> list[str]:
+        """See TorchIndex; also how many answers are not proven."""
+        if not self._unproven:
+            return super().notes
+        said = f"{self.name}: up to {self._unproven:,} queries of a block are right only up to float32 rounding: ties."
+        return [*super().notes, said]
+
     def _too_large(self, n: int, d: int, precision: Precision, budget: Budget) -> bool:
         if self.device.type == "cpu":
             return False
@@ -133,6 +142,7 @@ class TorchFlat(TorchIndex):
     def _found(self, queries: torch.Tensor, k: int, params: TorchSearch) -> tuple[torch.Tensor, torch.Tensor]:
         if self.params.dim == "all":
             found = exact_search(queries, self._parts, k, self.metric)
+            self._unproven = max(self._unproven, int((~found.proven).sum()))
             return found.rows, found.scores
         precision: Precision = self.params.precision
         asked = as_operand(reduced_queries(self.tensors, queries, self.metric), precision)

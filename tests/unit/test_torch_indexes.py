@@ -80,6 +80,18 @@ def test_reduced_flat_finds_nearly_all(settings: dict[str, Any], metric: Metric)
     assert recall(hits.rows, exact(metric)[1]) > 0.99
 
 
+def test_answers_that_are_not_proven_are_noted() -> None:
+    index = built(TorchFlat, {})
+    search(index)
+    assert index.notes == []
+    twice = np.repeat(vectors(20, 3), 50, axis=0)
+    index = TorchFlat()
+    index.build(Corpus(ids=[str(i) for i in range(1000)], vectors=twice), TorchFlatBuild.model_validate({}), Budget(),
+                metric="ip")  # fmt: skip
+    search(index)
+    assert index.notes == ["torch_flat: up to 30 queries of a block are right only up to float32 rounding: ties."]
+
+
 def test_streamed_flat_is_exact_and_keeps_only_the_vectors(tmp_path: Path) -> None:
     index = built(TorchFlat, {"stream": True, "precision": "bfloat16"})
     np.testing.assert_array_equal(search(index).rows, exact("ip")[1])
