@@ -84,7 +84,7 @@ def test_answers_that_are_not_proven_are_noted() -> None:
     index = built(TorchFlat, {})
     search(index)
     assert index.notes == []
-    twice = np.repeat(vectors(20, 3), 50, axis=0)
+    twice = np.tile(vectors(20, 3), (50, 1))
     index = TorchFlat()
     index.build(Corpus(ids=[str(i) for i in range(1000)], vectors=twice), TorchFlatBuild.model_validate({}), Budget(),
                 metric="ip")  # fmt: skip
