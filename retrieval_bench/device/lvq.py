@@ -28,13 +28,3 @@ def encode_lvq(
     most = 2**residual_bits - 1
     rest = ((places - values + 0.5) * most).round_().clamp_(0, most)
     return values.to(torch.uint8), rest.to(torch.uint8), torch.cat([scale, low], dim=1)
-
-
-def decode_lvq(
-    codes: torch.Tensor, residuals: torch.Tensor | None, grid: torch.Tensor, mean: torch.Tensor, residual_bits: int
-) -> torch.Tensor:
-    """(n, d) float32 that codes, and where given residuals, stand for."""
-    values = codes.float()
-    if residuals is not None:
-        values += residuals.float() / (2**residual_bits - 1) - 0.5
-    return values * grid[:, :1] + grid[:, 1:] + mean

@@ -32,12 +32,6 @@ class Operand:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all parts."""
-        parts = (self.values, self.scale, self.bias)
-        return sum(part.numel() * part.element_size() for part in parts if part is not None)
-
     def __getitem__(self, part: slice) -> Operand:
         """Some rows, as views."""
         return Operand(

@@ -21,7 +21,6 @@ from retrieval_bench.device.choose import Precision, choose_device, choose_preci
 from retrieval_bench.device.exact import Streamed, exact_search, part_of
 from retrieval_bench.device.kmeans import assign, kmeans
 from retrieval_bench.device.lists import Lists, list_group_max, lists_of
-from retrieval_bench.device.lvq import decode_lvq, encode_lvq
 from retrieval_bench.device.operand import as_operand, error_bound, reach_of
 from retrieval_bench.device.product_code import train_product_code
 from retrieval_bench.device.products import GROUP, products
@@ -265,10 +264,6 @@ def test_a_device_makes_the_codes_that_numpy_makes(
     assert (found.codes == expected.codes).mean() > 0.999  # a value in the middle of two codes may take either
     np.testing.assert_allclose(found.grid, expected.grid, rtol=1e-6)
     np.testing.assert_allclose(coding.decode(found), coding.decode(expected), atol=0.02)
-    if residual_bits == 8:
-        codes, rest, grid = encode_lvq(torch.from_numpy(vectors), torch.from_numpy(coding.mean), bits, residual_bits)
-        decoded = decode_lvq(codes, rest, grid, torch.from_numpy(coding.mean), residual_bits)
-        np.testing.assert_allclose(decoded.numpy(), coding.decode(expected), atol=1e-2)
 
 
 def test_moments_are_the_same_from_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
