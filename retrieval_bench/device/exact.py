@@ -90,11 +90,18 @@ def exact_search(queries: torch.Tensor, parts: list[Part] | Streamed, k: int, me
     """
     found = _searched(queries, parts, k, metric, again=False)
     doubtful = torch.nonzero(~found.proven)[:, 0]
-    if len(doubtful) and any(part.rounded.values.dtype != torch.float32 for part in parts):
+    if len(doubtful) and _are_rounded(parts):
         anew = _searched(queries[doubtful], parts, k, metric, again=True)
         found.rows[doubtful], found.scores[doubtful] = anew.rows, anew.scores
         found.proven[doubtful] = anew.proven
     return found
+
+
+def _are_rounded(parts: list[Part] | Streamed) -> bool:
+    """Whether products are of fewer bits than float32; streamed parts are not read to tell."""
+    if isinstance(parts, Streamed):
+        return parts.precision != "float32"
+    return any(part.rounded.values.dtype != torch.float32 for part in parts)
 
 
 def _searched(queries: torch.Tensor, parts: list[Part] | Streamed, k: int, metric: Metric, *, again: bool) -> Found:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from retrieval_bench.checks import check_k
 from retrieval_bench.device.blocks import Blocks
-from retrieval_bench.device.choose import Precision, choose_device
+from retrieval_bench.device.choose import Precision, choose_device, choose_precision
 from retrieval_bench.device.exact import MORE_GROUPS, half_squares
 from retrieval_bench.device.operand import Operand
 from retrieval_bench.device.products import GROUP
@@ -20,6 +20,7 @@ from retrieval_bench.device.stream import to_device
 from retrieval_bench.errors import ArtifactError, DataError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.hits import make_hits
+from retrieval_bench.indexes._reduced_plan import automatic_dim
 from retrieval_bench.projections import Projection
 from retrieval_bench.types import FloatArray, Hits, MemoryReport, Metric, Params, Queries
 
@@ -75,6 +76,12 @@ class TorchIndex:
         self.metric: Metric = "ip"
         self.tensors: dict[str, torch.Tensor] = {}
         self._n = self._d = 0
+
+    def _chosen(self, params: TorchBuild, d: int) -> tuple[Precision, int | Literal["all"]]:
+        """Settle on the device, and give the precision and the dimensions that find candidates."""
+        self.device = choose_device(params.device)
+        dim = automatic_dim(d) if params.dim == "auto" else params.dim
+        return choose_precision(params.precision, self.device), dim
 
     def take(self, n: int, d: int, metric: Metric, tensors: dict[str, torch.Tensor]) -> None:
         """Make ready for searching."""

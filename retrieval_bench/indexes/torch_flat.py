@@ -8,14 +8,13 @@ import torch
 from pydantic import Field
 
 from retrieval_bench.budgets import require_bytes
-from retrieval_bench.device.choose import Precision, choose_device, choose_precision
+from retrieval_bench.device.choose import Precision
 from retrieval_bench.device.exact import MORE_GROUPS, Part, Streamed, exact_search, half_squares
 from retrieval_bench.device.operand import as_operand, reach_of
 from retrieval_bench.device.products import chosen_scores, group_max
 from retrieval_bench.device.select import best_groups, members, top
 from retrieval_bench.device.stream import to_device
 from retrieval_bench.indexes._reduced_fit import fit
-from retrieval_bench.indexes._reduced_plan import automatic_dim
 from retrieval_bench.indexes._torch import (
     BYTES,
     Reduction,
@@ -74,9 +73,7 @@ class TorchFlat(TorchIndex):
         """
         vectors = corpus.require_vectors()
         n, d = vectors.shape
-        self.device = choose_device(params.device)
-        precision = choose_precision(params.precision, self.device)
-        dim: int | Literal["all"] = automatic_dim(d) if params.dim == "auto" else params.dim
+        precision, dim = self._chosen(params, d)
         stream = params.stream if params.stream is not None else self._too_large(n, d, precision, budget)
         stream = stream and dim == "all"
         require_bytes(f"{self.name} ({precision}, dim = {dim})", _bytes(n, d, dim, precision, metric), budget, n)

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from retrieval_bench.budgets import require_bytes
-from retrieval_bench.device.choose import Precision, choose_device, choose_precision
+from retrieval_bench.device.choose import Precision
 from retrieval_bench.device.exact import MORE_GROUPS, half_squares
 from retrieval_bench.device.kmeans import assign, check_enough, kmeans
 from retrieval_bench.device.lists import Lists, list_group_max, lists_of
@@ -21,7 +21,6 @@ from retrieval_bench.device.select import best_groups, top
 from retrieval_bench.device.stream import to_device
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._reduced_fit import fit
-from retrieval_bench.indexes._reduced_plan import automatic_dim
 from retrieval_bench.indexes._torch import (
     BYTES,
     Reduction,
@@ -88,9 +87,7 @@ class TorchIvf(TorchIndex):
         """
         vectors = corpus.require_vectors()
         n, d = vectors.shape
-        self.device = choose_device(params.device)
-        precision = choose_precision(params.precision, self.device)
-        dim: int | Literal["all"] = automatic_dim(d) if params.dim == "auto" else params.dim
+        precision, dim = self._chosen(params, d)
         lists = params.lists or automatic_lists(n)
         changes = {"precision": precision, "dim": dim, "lists": lists}
         self.params = params.model_copy(update=changes)
