@@ -30,6 +30,7 @@ EXTRAS = {
     "Stemmer": "bm25",
     "hnswlib": "peers",
     "usearch": "peers",
+    "scann": "peers",
     "optuna": "tune",
     "lightgbm": "ltr",
     "pyserini": "lucene",

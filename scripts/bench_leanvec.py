@@ -62,6 +62,11 @@ PLANS = {
         ({"lists": 256}, {"lists": 512}, {"lists": 256, "code_bytes": 48}),
         {"nprobe": PROBES, "refine_factor": (2, 4, 8, 16, 32)},
     ),
+    "scann": Plan(
+        "scann",
+        tuple({"lists": lists, "spill": spill} for lists, spill in product((256, 512), (False, True))),
+        {"nprobe": PROBES, "refine_factor": (2, 4, 8, 16, 32)},
+    ),
     "hnsw": Plan("hnsw", ({"m": 16}, {"m": 32}), {"ef": EFS}),
     "hnswlib": Plan("hnswlib", ({"m": 16}, {"m": 32}), {"ef": EFS}),
     "svs": Plan("svs", ({"codes": "lvq4x8"}, {"codes": "leanvec"}), {"window": EFS}),

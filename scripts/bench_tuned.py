@@ -29,8 +29,20 @@ from retrieval_bench.tuning import tune
 from retrieval_bench.tuning.bench import Bench
 from retrieval_bench.types import Budget, TrialRecord
 
-CANDIDATES = ("hnsw", "ivf", "ivf_pq", "ivf_opq", "leanvec", "leanvec_ivf", "coded_ivf", "rabitq", "hnswlib", "usearch")
-PEERS = ("hnswlib", "usearch", "svs", "svs_leanvec", "hnsw", "ivf", "ivf_pq", "ivf_opq", "rabitq")
+CANDIDATES = (
+    "hnsw",
+    "ivf",
+    "ivf_pq",
+    "ivf_opq",
+    "leanvec",
+    "leanvec_ivf",
+    "coded_ivf",
+    "rabitq",
+    "hnswlib",
+    "usearch",
+    "scann",
+)
+PEERS = ("hnswlib", "usearch", "scann", "svs", "svs_leanvec", "hnsw", "ivf", "ivf_pq", "ivf_opq", "rabitq")
 BUDGETS = (None, 64.0, 128.0)  # bytes per vector
 RECALL, TARGET = 0.95, "qps@recall=0.95"
 QUICK = Effort(seconds=0.5, concurrent_seconds=0.02)

@@ -184,14 +184,22 @@ def scores_follow_the_metric(subject: IndexSubject) -> None:
 
 
 def one_query_is_a_batch_of_one(subject: IndexSubject) -> None:
-    """A query asked alone gets the scores that it gets in a batch, but for rounding."""
+    """A query asked alone gets the scores that it gets in a batch: 99 % of them at the best of the settings.
+
+    An engine may choose lists less exactly for a batch, and little effort shows it: 90 % must agree at any setting.
+    """
     _, queries = clustered()
     index = subject.built(subject.metrics[0])
-    batch = subject.search(index, queries).scores
-    single = np.concatenate([subject.search(index, queries.take(slice(i, i + 1))).scores for i in range(QUERIES)])
-    close = np.isclose(batch, single, rtol=1e-4, atol=1e-4)
+    agreement = []
+    for setting in [{}, *(setting for setting in subject.settings if _answers(subject, setting))]:
+        batch = subject.search(index, queries, **setting).scores
+        each = (subject.search(index, queries.take(slice(i, i + 1)), **setting).scores for i in range(QUERIES))
+        agreement.append(float(np.isclose(batch, np.concatenate(list(each)), rtol=1e-4, atol=1e-4).mean()))
+    kept = max(agreement) >= 0.99 and min(agreement) >= 0.9
     _require(
-        bool(close.mean() >= 0.99), f"{(~close).mean():.1%} of the scores differ between a batch and single queries"
+        kept,
+        f"{1 - max(agreement):.1%} of the scores differ between a batch and single queries at the best setting, "
+        f"{1 - min(agreement):.1%} at the worst",
     )
 
 

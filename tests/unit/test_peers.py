@@ -34,10 +34,10 @@ def _build(name: str, budget: Budget | None = None, metric: Metric = "ip", **par
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])
-@pytest.mark.parametrize("name", [*PEERS, "rabitq"])
+@pytest.mark.parametrize("name", [*PEERS, "rabitq", "scann"])
 def test_many_candidates_give_the_exact_answer(name: str, metric: Metric) -> None:
     index, queries = _build(name, metric=metric), _vectors(1, 20)
-    settings = {"nprobe": index.params.lists, "refine_factor": 100} if name == "rabitq" else {"ef": 400}
+    settings = {"ef": 400} if name in PEERS else {"nprobe": index.params.lists, "refine_factor": 100}
     hits = index.search(Queries(ids=RowIds(20), vectors=queries), 5, index.SearchParams(**settings))
     scores = queries @ _vectors().T
     if metric == "l2":
@@ -70,6 +70,37 @@ def test_rabitq_keeps_vectors_more_exactly_where_there_is_room() -> None:
     assert kept == ["none", "int8", "fp16", "float32"]
     with pytest.raises(BudgetError, match=r"^rabitq"):
         _build("rabitq", Budget(bytes_per_vector=12))
+
+
+def test_scann_keeps_vectors_more_exactly_where_there_is_room() -> None:
+    kept = [_build("scann", Budget(bytes_per_vector=b)).params.refine for b in (30, 40, 60, 200)]
+    assert kept == ["none", "int8", "bfloat16", "float32"]
+    with pytest.raises(BudgetError, match=r"^scann .*at least"):
+        _build("scann", Budget(bytes_per_vector=20))
+
+
+def test_scann_counts_the_second_list_of_each_vector_before_it_builds() -> None:
+    plain, spilled = (_build("scann", refine="none", spill=spill).memory().total for spill in (False, True))
+    with pytest.raises(BudgetError, match=r"^scann"):
+        _build("scann", Budget(index_bytes=spilled - 4000), refine="none", spill=True)
+    assert spilled - plain == pytest.approx(N * (D / 2 + 4), abs=256)
+    with pytest.raises(UsageError, match="spill"):
+        _build("scann", metric="l2", spill=True)
+
+
+def test_scann_refuses_more_lists_than_it_has() -> None:
+    index = _build("scann", lists=10)
+    with pytest.raises(UsageError, match="nprobe = 11, but the index has 10 lists"):
+        index.search(Queries(ids=RowIds(2), vectors=_vectors(1, 2)), 5, index.SearchParams(nprobe=11))
+
+
+@pytest.mark.parametrize("file", ["dataset.npy", "serialized_partitioner.pb", "scann_assets.pbtxt"])
+def test_damaged_files_of_scann_are_refused(file: str, tmp_path: Path) -> None:
+    _build("scann").save(tmp_path)
+    whole = (tmp_path / file).read_bytes()
+    (tmp_path / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArtifactError, match="build the index again"):
+        indexes.get("scann").load(tmp_path)
 
 
 @pytest.mark.parametrize("name", PEERS)
