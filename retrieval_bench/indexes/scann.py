@@ -1,0 +1,159 @@
+"""ScaNN: inverted lists of 4-bit codes with anisotropic loss. The file has the library's name, and does not hide it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from scann import ReorderType
+from scann.scann_ops.py import scann_ops_pybind as library
+
+from retrieval_bench.budgets import allowed_bytes, require_bytes
+from retrieval_bench.errors import UsageError
+from retrieval_bench.indexes._faiss import check_enough
+from retrieval_bench.indexes._peer import PeerIndex, threads
+from retrieval_bench.indexes.ivf import MOST_LISTS
+from retrieval_bench.indexes.ivf_pq import IvfPqSearch
+from retrieval_bench.registry import indexes
+from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metric, Params, Queries
+
+Kept = Literal["float32", "bfloat16", "int8", "none"]
+_KEPT: tuple[Kept, ...] = ("float32", "bfloat16", "int8", "none")
+_WIDTH: dict[Kept, int] = {"float32": 4, "bfloat16": 2, "int8": 1, "none": 0}
+_MEASURE = {"ip": "dot_product", "l2": "squared_l2"}
+_WORDS = 16  # of a sub-quantizer: 4 bits
+_THRESHOLD = 0.2  # its authors' advice for vectors of length 1: products below this share of it do not matter
+_SPILL = 1.5  # its authors' advice (SOAR, section 3)
+_TRAINING_ROWS = 100_000
+_PARTS = {
+    "datapoint_to_token.npy": "ids",
+    "serialized_partitioner.pb": "centroids",
+    "ah_codebook.pb": "codebook",
+    "hashed_dataset.npy": "codes",
+    "hashed_dataset_soar.npy": "codes",
+}
+
+
+class ScannBuild(Params):
+    """How vectors are divided and compressed."""
+
+    lists: int | None = Field(None, ge=1, le=MOST_LISTS, description="inverted lists; None: sqrt(n), as advised")
+    width: int = Field(2, ge=1, le=64, description="dimensions of a sub-quantizer of 4 bits")
+    spill: bool = Field(False, description="each vector in a second list (SOAR); inner product only")
+    refine: Kept | None = Field(None, description="vectors kept to re-rank with; None: the most exact that fits")
+
+
+@indexes.register("scann")
+class Scann(PeerIndex):
+    """Guo et al. 2020 (arXiv 1908.10396) and, for ``spill``, Sun et al. 2023 (SOAR, arXiv 2404.00774).
+
+    The library has a seed of its own, so ``seed`` changes nothing. ``memory`` counts what is saved, which has a byte
+    for each sub-quantizer; in memory two share one.
+    """
+
+    name = "scann"
+    BuildParams: ClassVar[type[Params]] = ScannBuild
+    SearchParams: ClassVar[type[Params]] = IvfPqSearch
+
+    _parts: dict[str, int]
+
+    def build(
+        self,
+        corpus: Corpus,
+        params: ScannBuild,
+        budget: Budget,
+        *,
+        metric: Metric,
+        queries: Queries | None = None,  # noqa: ARG002 - learns from the corpus alone
+        seed: int = 0,  # noqa: ARG002 - the library takes none
+    ) -> None:
+        """See protocols.Index.
+
+        Raises:
+            BudgetError: codes and centroids do not fit.
+            DataError: fewer vectors than lists or codewords.
+            UsageError: spilling under l2.
+        """
+        vectors = corpus.require_vectors()
+        n, d = vectors.shape
+        if params.spill and metric != "ip":
+            raise UsageError("spill (SOAR) needs inner product or cosine; leave it out for l2")
+        lists = params.lists or max(1, round(math.sqrt(n)))
+        check_enough(n, lists, _WORDS)
+        allowed = allowed_bytes(budget, n)
+
+        def needed(kept: Kept) -> int:
+            originals: int = n * d * _WIDTH[kept]
+            return _bytes(n, d, lists, params) + originals
+
+        choices = (params.refine,) if params.refine else _KEPT
+        kept = next((choice for choice in choices if allowed is None or needed(choice) <= allowed), choices[-1])
+        require_bytes(
+            f"scann (lists = {lists}, width = {params.width}, {kept}, {d} dimensions)", needed(kept), budget, n
+        )
+        self.params = params.model_copy(update={"lists": lists, "refine": kept})
+        self._shape, self._metric = (n, d), metric
+        plan = library.builder(np.ascontiguousarray(vectors), 10, _MEASURE[metric]).set_n_training_threads(threads())
+        plan = plan.tree(
+            lists, 1, training_sample_size=_TRAINING_ROWS, random_init=False,  # its random start differs by the run
+            soar_lambda=_SPILL if params.spill else None,
+        )  # fmt: skip
+        plan = plan.score_ah(params.width, anisotropic_quantization_threshold=_threshold(vectors, metric))
+        if kept != "none":
+            plan = plan.reorder(100, quantize=ReorderType[kept.upper()])
+        self._index, self._parts = plan.build(), {}
+
+    def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        if params.nprobe > self.params.lists:
+            raise UsageError(f"nprobe = {params.nprobe}, but the index has {self.params.lists} lists")
+        candidates = min(k * params.refine_factor, self._shape[0])
+        workers = threads()
+        if workers == 1 or len(vectors) == 1:
+            rows, values = self._index.search_batched(vectors, k, candidates, params.nprobe)
+        else:
+            with self._setting.at(workers, self._index.set_num_threads):
+                rows, values = self._index.search_batched_parallel(vectors, k, candidates, params.nprobe)
+        missing = np.isnan(values)
+        scores = values if self._metric == "ip" else -values
+        return np.where(missing, -1, rows.astype(np.int64)), np.where(missing, -np.inf, scores)
+
+    def memory(self) -> MemoryReport:
+        """See protocols.Index."""
+        if not self._parts:
+            with tempfile.TemporaryDirectory() as folder:
+                self._write(Path(folder))
+        return MemoryReport(parts=dict(self._parts))
+
+    def _write(self, folder: Path) -> None:
+        self._index.serialize(str(folder), relative_path=True)
+        self._parts = _saved(folder)
+
+    def _read(self, folder: Path) -> None:
+        self._index, self._parts = library.load_searcher(str(folder), assets_backcompat_shim=False), _saved(folder)
+
+
+def _bytes(n: int, d: int, lists: int, params: ScannBuild) -> int:
+    """Bytes of a saved index without the vectors to re-rank with: at most 1 % more than they turn out to be."""
+    blocks = -(-d // params.width)
+    copies = 2 if params.spill else 1
+    centroids = lists * (8 * d + 24)  # each is written as a centre and as the mean of its list
+    return n * copies * (blocks + 4) + centroids + _WORDS * (4 * d + 8 * blocks) + 8 * d + 2048
+
+
+def _threshold(vectors: FloatArray, metric: Metric) -> float:
+    """Inner products that count, for the anisotropic loss; NaN (a plain loss) for distances."""
+    return _THRESHOLD * float(np.linalg.norm(vectors, axis=1).mean()) if metric == "ip" else math.nan
+
+
+def _saved(folder: Path) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for file in folder.iterdir():
+        if file.suffix in (".npy", ".pb") and file.name != "scann_config.pb":
+            part = _PARTS.get(file.name, "vectors")
+            parts[part] = parts.get(part, 0) + file.stat().st_size
+    return dict(sorted(parts.items()))
