@@ -17,6 +17,7 @@ from sentence_transformers.util import select_max_active_dims
 from retrieval_bench.device.choose import choose_device
 from retrieval_bench.encoders._batches import Batches
 from retrieval_bench.encoders._models import PACKAGED_SPARSE, content_hash, find_model
+from retrieval_bench.encoders._splade import pool_in_the_head
 from retrieval_bench.encoders._tokens import (
     Tokens,
     encodable,
@@ -29,7 +30,7 @@ from retrieval_bench.encoders._tokens import (
 from retrieval_bench.encoders.loading import no_bars
 from retrieval_bench.errors import DataError
 
-# Every token of a batch has a value for every word of the vocabulary: with 30,000 words, 250 MB on a CPU.
+# A model that cannot pool in its head has a value for every token of a batch and every word: 250 MB on a CPU.
 _BATCH_TOKENS = {"cpu": 1 << 11, "cuda": 1 << 15}
 
 
@@ -64,6 +65,7 @@ class SparseTextEncoder:
                 reason = str(error).strip().partition("\n")[0]
                 raise DataError(f"{self._folder}: cannot be loaded as a sparse encoder: {reason}") from error
         self._model.max_seq_length = max_length
+        pool_in_the_head(self._model)
         self._takes_tokens, self._in_half = takes_tokens(self._model), in_half(self._model)
         # The vocabulary's size as a text shows it: a model without settings of its own names its hidden size instead.
         self.dim = int(self._model.encode(["a"], show_progress_bar=False).shape[-1])

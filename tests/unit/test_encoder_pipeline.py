@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,7 +19,11 @@ from sentence_transformers.sentence_transformer.modules import Pooling  # noqa: 
 from sentence_transformers.sparse_encoder.modules import SpladePooling  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel  # noqa: E402
 
-from retrieval_bench.encoders import _tokens, load_encoder  # noqa: E402
+from retrieval_bench.encoders import (  # noqa: E402
+    _splade,
+    _tokens,
+    load_encoder,
+)
 from retrieval_bench.encoders._batches import Batches  # noqa: E402
 from retrieval_bench.encoders._models import find_model  # noqa: E402
 from retrieval_bench.encoders._tokens import chosen_precision, moved, takes_tokens  # noqa: E402
@@ -223,7 +227,9 @@ def test_a_sparse_encoder_fits_its_batches(tmp_path: Path, by_tokens: bool) -> N
     sparse = SparseTextEncoder(str(tmp_path / "model"), max_length=32, device="cpu")
     assert sparse._takes_tokens
     sparse._takes_tokens = by_tokens
-    expected = sparse._model.encode_document(TEXTS, max_active_dims=7, show_progress_bar=False).to_dense()
+    plain = SparseEncoder(str(tmp_path / "model"), device="cpu", local_files_only=True)
+    plain.max_seq_length = 32
+    expected = plain.encode_document(TEXTS, max_active_dims=7, show_progress_bar=False).to_dense()
     refuse_over(100, sparse._model[0])
     found = sparse.encode(TEXTS, most_words=7)
     np.testing.assert_allclose(found.toarray(), expected.numpy(), atol=1e-5)
@@ -231,3 +237,36 @@ def test_a_sparse_encoder_fits_its_batches(tmp_path: Path, by_tokens: bool) -> N
     assert found.has_sorted_indices
     assert sparse.notes
     assert sparse.encode([]).shape == (0, sparse.dim)
+
+
+@pytest.mark.parametrize("block", [64, 1 << 17])
+@pytest.mark.parametrize("activation", ["relu", "log1p_relu"])
+def test_pooling_in_the_head_gives_the_same_weights(
+    tmp_path: Path, activation: Literal["relu", "log1p_relu"], block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformer = Transformer(str(bert(tmp_path / "bert", BertForMaskedLM)), transformer_task="fill-mask")
+    model = SparseEncoder(modules=[transformer, SpladePooling(activation_function=activation)], device="cpu")
+    expected = model.encode([*TEXTS, ""], show_progress_bar=False).to_dense()
+    parameters = sum(weights.numel() for weights in model.parameters())
+    monkeypatch.setitem(_splade._BLOCK, "cpu", block)
+    assert _splade.pool_in_the_head(model)
+    found = model.encode([*TEXTS, ""], show_progress_bar=False).to_dense()
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
+    assert expected.any()
+    assert sum(weights.numel() for weights in model.parameters()) == parameters
+
+
+def test_a_head_that_does_more_than_a_product_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transformer = Transformer(str(bert(tmp_path / "bert", BertForMaskedLM)), transformer_task="fill-mask")
+    model = SparseEncoder(modules=[transformer, SpladePooling()], device="cpu")
+    head = transformer.model.get_output_embeddings()
+    product = head.forward
+    monkeypatch.setattr(head, "forward", lambda hidden: product(hidden) * 3 + 1)
+    expected = model.encode(TEXTS, show_progress_bar=False).to_dense()
+    assert not _splade.pool_in_the_head(model)
+    np.testing.assert_array_equal(model.encode(TEXTS, show_progress_bar=False).to_dense(), expected)
+
+
+def test_pooling_by_sum_stays(tmp_path: Path) -> None:
+    transformer = Transformer(str(bert(tmp_path / "bert", BertForMaskedLM)), transformer_task="fill-mask")
+    assert not _splade.pool_in_the_head(SparseEncoder(modules=[transformer, SpladePooling("sum")], device="cpu"))
