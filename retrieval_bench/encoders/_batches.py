@@ -24,15 +24,15 @@ class Batches:
         device: on which the model is.
         budgets: padded tokens of a batch, by kind of device; other kinds have that of ``cpu``.
         what: names the model in notes and errors.
+        notes: one line for each thing that did not go as asked; added to.
 
     Attributes:
         budget: padded tokens of a batch; a longer text is a batch by itself.
-        notes: one line for each thing that did not go as asked.
     """
 
-    def __init__(self, device: torch.device, budgets: Mapping[str, int], what: str) -> None:
+    def __init__(self, device: torch.device, budgets: Mapping[str, int], what: str, notes: list[str]) -> None:
         self.budget = budgets.get(device.type, budgets["cpu"])
-        self.notes: list[str] = []
+        self.notes = notes
         self._device, self._what = device, what
 
     def run(

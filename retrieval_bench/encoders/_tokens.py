@@ -5,21 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from sentence_transformers.base.modules import Transformer
 
-from retrieval_bench.device.choose import native_bfloat16
 from retrieval_bench.types import IntArray
 
 _CHUNK = 4096  # texts whose tokens are Python lists at the same time, which take ten times the memory of arrays
-_FEATURES = {"input_ids", "token_type_ids", "attention_mask"}
-_TASKS = {"feature-extraction", "fill-mask", "sequence-classification"}
-_HALF = {torch.float16, torch.bfloat16}
-Model = TypeVar("Model", bound=torch.nn.Module)
-_OWN_LENGTHS = ("processing_kwargs", "query_length", "document_length", "query_expansion", "can_flatten_inputs")
 
 
 class Tokens:
@@ -86,55 +79,11 @@ def own_tokenizer(model: Any) -> Any:
     return tokenizer
 
 
-def takes_tokens(model: Any) -> bool:
-    """Whether ``Tokens.features`` are all that the model makes of texts before its modules run.
-
-    It is not so with prompts, chat templates, images, lengths by task, padding on the left, and word-level models.
-    """
-    first, tokenizer = model[0], model.tokenizer
-    if getattr(type(first), "preprocess", None) is not Transformer.preprocess or not callable(tokenizer):
-        return False
-    return (
-        first.processor is tokenizer
-        and first.transformer_task in _TASKS
-        and list(first.modality_config) == ["text"]
-        and not any(getattr(first, name, None) for name in _OWN_LENGTHS)
-        and not any(model.prompts.values())
-        and getattr(model, "truncate_dim", None) is None
-        and tokenizer.padding_side == "right"
-        and tokenizer.pad_token_id is not None
-        and set(tokenizer.model_input_names) <= _FEATURES
-    )
-
-
 def lengths_of(tokenizer: Any, texts: Sequence[str] | Sequence[tuple[str, str]], most: int) -> IntArray:
     """(n,) tokens of texts or pairs that are not read here; characters stand for them in word-level models."""
     if tokenizer is not None:
         return Tokens(tokenizer, texts).lengths
     return np.array([min(len(text if isinstance(text, str) else "".join(text)), most) for text in texts], np.int64)
-
-
-def chosen_precision(
-    asked: Literal["auto", "float32", "bfloat16"], device: torch.device, what: str, notes: list[str]
-) -> Literal["float32", "bfloat16"]:
-    """What the transformer computes in; a GPU that would emulate bfloat16 gets float32, and ``notes`` say so."""
-    native = native_bfloat16(device)
-    if asked == "auto":
-        return "bfloat16" if native else "float32"
-    if asked == "bfloat16" and device.type == "cuda" and not native:
-        notes.append(f"{what}: bfloat16 was asked for, the GPU does not have it; computed in float32.")
-        return "float32"
-    return asked
-
-
-def in_half(model: torch.nn.Module) -> bool:
-    """Whether some of the weights are float16 or bfloat16, so that what they compute may overflow."""
-    return any(weights.dtype in _HALF for weights in model.parameters())
-
-
-def in_float32(model: Model) -> Model:
-    """A copy of the model that computes in float32, for texts that overflow in half precision."""
-    return copy.deepcopy(model).float()
 
 
 def encodable(text: str) -> str:

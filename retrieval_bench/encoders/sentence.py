@@ -14,18 +14,9 @@ from sentence_transformers import SentenceTransformer
 
 from retrieval_bench.device.choose import choose_device
 from retrieval_bench.encoders._bar import progress_bar
-from retrieval_bench.encoders._batches import Batches
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.encoders._tokens import (
-    Tokens,
-    chosen_precision,
-    encodable,
-    in_float32,
-    in_half,
-    lengths_of,
-    own_tokenizer,
-    takes_tokens,
-)
+from retrieval_bench.encoders._text_model import TextModel, chosen_precision
+from retrieval_bench.encoders._tokens import Tokens, encodable
 from retrieval_bench.encoders.loading import open_model
 from retrieval_bench.errors import UsageError
 from retrieval_bench.types import FloatArray, IntArray
@@ -62,16 +53,15 @@ class SentenceEncoder:
     ) -> None:
         self.name = name
         self._folder = find_model(name)
-        self._device = choose_device(device)
-        self._batches = Batches(self._device, _BATCH_TOKENS, f"encoder {name!r}")
-        self.notes = self._batches.notes
-        self.precision = chosen_precision(precision, self._device, f"encoder {name!r}", self.notes)
-        self._model = open_model(self._folder, self._device)
+        self.notes: list[str] = []
+        chosen, what = choose_device(device), f"encoder {name!r}"
+        self.precision = chosen_precision(precision, chosen, what, self.notes)
+        self._model = open_model(self._folder, chosen)
         if self.precision == "bfloat16":
             transformer: torch.nn.Module = self._model[0]
             transformer.to(torch.bfloat16).register_forward_hook(_widen)
         self.max_length = _set_limit(self._model, max_length, name)
-        self._takes_tokens, self._in_half = takes_tokens(self._model), in_half(self._model)
+        self._texts = TextModel(self._model, chosen, _BATCH_TOKENS, what, self.notes)
         self.dim = int(self._model.get_embedding_dimension() or 0)
 
     @cached_property
@@ -84,8 +74,7 @@ class SentenceEncoder:
     @property
     def nbytes(self) -> int:
         """Bytes of the weights as held in memory."""
-        held = [*self._model.parameters(), *self._model.buffers()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+        return self._texts.nbytes
 
     def encode(self, texts: Sequence[str], *, progress: bool = False) -> FloatArray:
         """Vectors of documents: (len(texts), dim) float32 in the order given, normalised if the model does so.
@@ -136,44 +125,41 @@ class SentenceEncoder:
         self, texts: Sequence[str], kind: Kind, counts: IntArray | None = None, *, progress: bool
     ) -> Iterator[tuple[list[int], FloatArray]]:
         """Rows and their vectors, or those of their tokens below each other, with their numbers put into ``counts``."""
+
+        def by_tokens(model: Any, tokens: Tokens, own: list[int]) -> torch.Tensor:
+            features = model(tokens.features(own, self._texts.device), task=kind)
+            if counts is None:
+                found: torch.Tensor = features["sentence_embedding"]
+                return found
+            counts[own] = np.maximum(tokens.lengths[own], 1)
+            found = features["token_embeddings"].flatten(0, 1)
+            return found.index_select(0, tokens.places(own, self._texts.device))
+
+        def by_texts(model: Any, batch: list[str], own: list[int]) -> torch.Tensor:
+            encode = model.encode_query if kind == "query" else model.encode_document
+            if counts is None:
+                found: torch.Tensor = encode(
+                    batch, batch_size=len(batch), show_progress_bar=False, convert_to_tensor=True
+                )
+                return found
+            made = encode(batch, batch_size=len(batch), show_progress_bar=False, output_value="token_embeddings")
+            counts[own] = [len(vectors) for vectors in made]
+            return torch.cat(list(made))
+
         clean = [encodable(text) for text in texts]
-        tokens = Tokens(self._own_tokenizer, clean) if self._takes_tokens else None
-        lengths = lengths_of(self._own_tokenizer, clean, self.max_length) if tokens is None else tokens.lengths
-
-        def work(rows: list[int], wide: bool) -> torch.Tensor:
-            model = self._wide if wide else self._model
-            if tokens is None:
-                return _by_texts(model, [clean[row] for row in rows], kind, counts, rows)
-            with torch.inference_mode():
-                features = model(tokens.features(rows, self._device), task=kind)
-                if counts is None:
-                    found: torch.Tensor = features["sentence_embedding"]
-                    return found
-                counts[rows] = np.maximum(lengths[rows], 1)
-                found = features["token_embeddings"].flatten(0, 1)
-                return found.index_select(0, tokens.places(rows, self._device))
-
+        waiting = None if counts is None else 1  # vectors of tokens are too many to gather
         with progress_bar(shown=progress) as bar:
             task = bar.add_task("encoding", total=len(texts))
-            waiting = None if counts is None else 1  # vectors of tokens are too many to gather
-            for rows, found in self._batches.run(lengths, work, half=self._in_half, waiting=waiting):
+            for rows, found in self._texts.run(clean, by_tokens, by_texts, longest=self.max_length, waiting=waiting):
                 yield rows, found
                 bar.advance(task, len(rows))
-
-    @cached_property
-    def _own_tokenizer(self) -> Any:
-        return own_tokenizer(self._model)
-
-    @cached_property
-    def _wide(self) -> SentenceTransformer:
-        return in_float32(self._model)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Numbers of the tokens of each text, cut off at ``max_length``, without the marks of begin and end."""
         if not texts:
             return []
         clean = [encodable(text) for text in texts]
-        read = self._own_tokenizer(
+        read = self._texts.tokenizer(
             clean, truncation=True, max_length=self.max_length, return_attention_mask=False, add_special_tokens=False
         )
         found: list[list[int]] = read["input_ids"]
@@ -185,19 +171,6 @@ class SentenceEncoder:
         weights: torch.Tensor = transformer.auto_model.get_input_embeddings().weight
         vectors: FloatArray = weights.detach().float().cpu().numpy()
         return vectors
-
-
-def _by_texts(
-    model: SentenceTransformer, texts: list[str], kind: Kind, counts: IntArray | None, rows: list[int]
-) -> torch.Tensor:
-    """The result of a batch by the model's own way from texts to vectors."""
-    encode: Any = model.encode_query if kind == "query" else model.encode_document
-    if counts is None:
-        found: torch.Tensor = encode(texts, batch_size=len(texts), show_progress_bar=False, convert_to_tensor=True)
-        return found
-    made = encode(texts, batch_size=len(texts), show_progress_bar=False, output_value="token_embeddings")
-    counts[rows] = [len(vectors) for vectors in made]
-    return torch.cat(list(made))
 
 
 def _widen(module: torch.nn.Module, inputs: Any, features: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001

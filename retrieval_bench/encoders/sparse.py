@@ -15,18 +15,10 @@ from sentence_transformers import SparseEncoder as SparseModel
 from sentence_transformers.util import select_max_active_dims
 
 from retrieval_bench.device.choose import choose_device
-from retrieval_bench.encoders._batches import Batches
 from retrieval_bench.encoders._models import PACKAGED_SPARSE, content_hash, find_model
 from retrieval_bench.encoders._splade import pool_in_the_head
-from retrieval_bench.encoders._tokens import (
-    Tokens,
-    encodable,
-    in_float32,
-    in_half,
-    lengths_of,
-    own_tokenizer,
-    takes_tokens,
-)
+from retrieval_bench.encoders._text_model import TextModel
+from retrieval_bench.encoders._tokens import Tokens, encodable
 from retrieval_bench.encoders.loading import no_bars
 from retrieval_bench.errors import DataError
 
@@ -55,18 +47,17 @@ class SparseTextEncoder:
     def __init__(self, name: str, *, max_length: int, device: str | None = None) -> None:
         self.name, self.max_length = name, max_length
         self._folder = find_model(name, PACKAGED_SPARSE)
-        self._device = choose_device(device)
-        self._batches = Batches(self._device, _BATCH_TOKENS, f"encoder {name!r}")
-        self.notes = self._batches.notes
+        self.notes: list[str] = []
+        chosen = choose_device(device)
         with no_bars():
             try:
-                self._model = SparseModel(str(self._folder), device=str(self._device), local_files_only=True).eval()
+                self._model = SparseModel(str(self._folder), device=str(chosen), local_files_only=True).eval()
             except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
                 reason = str(error).strip().partition("\n")[0]
                 raise DataError(f"{self._folder}: cannot be loaded as a sparse encoder: {reason}") from error
         self._model.max_seq_length = max_length
         pool_in_the_head(self._model)
-        self._takes_tokens, self._in_half = takes_tokens(self._model), in_half(self._model)
+        self._texts = TextModel(self._model, chosen, _BATCH_TOKENS, f"encoder {name!r}", self.notes)
         # The vocabulary's size as a text shows it: a model without settings of its own names its hidden size instead.
         self.dim = int(self._model.encode(["a"], show_progress_bar=False).shape[-1])
 
@@ -80,8 +71,7 @@ class SparseTextEncoder:
     @property
     def nbytes(self) -> int:
         """Bytes of the weights as held in memory."""
-        held = [*self._model.parameters(), *self._model.buffers()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+        return self._texts.nbytes
 
     def encode(
         self, texts: Sequence[str], *, kind: Literal["document", "query"] = "document", most_words: int | None = None
@@ -96,36 +86,24 @@ class SparseTextEncoder:
         Returns:
             (m, dim) float32, all stored values above 0.
         """
-        clean = [encodable(text) for text in texts]
-        tokens = Tokens(self._own_tokenizer, clean) if self._takes_tokens else None
-        lengths = lengths_of(self._own_tokenizer, clean, self.max_length) if tokens is None else tokens.lengths
         kept = {} if most_words is None else {"max_active_dims": most_words}
 
-        def work(rows: list[int], wide: bool) -> torch.Tensor:
-            model: Any = self._wide if wide else self._model
-            found: torch.Tensor
-            if tokens is None:
-                encode = model.encode_query if kind == "query" else model.encode_document
-                batch = [clean[row] for row in rows]
-                found = encode(batch, batch_size=len(rows), show_progress_bar=False, **kept)
-                return found.to_dense()
-            with torch.inference_mode():
-                found = model(tokens.features(rows, self._device), task=kind, **kept)["sentence_embedding"]
-                return select_max_active_dims(found, most_words)
+        def by_tokens(model: Any, tokens: Tokens, rows: list[int]) -> torch.Tensor:
+            found = model(tokens.features(rows, self._texts.device), task=kind, **kept)["sentence_embedding"]
+            return select_max_active_dims(found, most_words)
 
+        def by_texts(model: Any, batch: list[str], _: list[int]) -> torch.Tensor:
+            encode = model.encode_query if kind == "query" else model.encode_document
+            found: torch.Tensor = encode(batch, batch_size=len(batch), show_progress_bar=False, **kept)
+            return found.to_dense()
+
+        clean = [encodable(text) for text in texts]
         order: list[int] = []
         blocks = [sp.csr_matrix(np.zeros((0, self.dim), np.float32))]
-        for rows, found in self._batches.run(lengths, work, half=self._in_half, waiting=1):  # dense, so one at a time
+        # Results are dense until here, so one batch at a time.
+        for rows, found in self._texts.run(clean, by_tokens, by_texts, longest=self.max_length, waiting=1):
             order += rows
             blocks.append(sp.csr_matrix(found))
         matrix: sp.csr_matrix = sp.vstack(blocks, format="csr", dtype=np.float32)[np.argsort(order)]
         matrix.sort_indices()
         return matrix
-
-    @cached_property
-    def _own_tokenizer(self) -> Any:
-        return own_tokenizer(self._model)
-
-    @cached_property
-    def _wide(self) -> SparseModel:
-        return in_float32(self._model)

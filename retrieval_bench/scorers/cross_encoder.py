@@ -17,18 +17,9 @@ from sentence_transformers import CrossEncoder
 from sentence_transformers.base.modules import Transformer
 
 from retrieval_bench.device.choose import choose_device
-from retrieval_bench.encoders._batches import Batches
 from retrieval_bench.encoders._models import content_hash, find_model
-from retrieval_bench.encoders._tokens import (
-    Tokens,
-    chosen_precision,
-    encodable,
-    in_float32,
-    in_half,
-    lengths_of,
-    own_tokenizer,
-    takes_tokens,
-)
+from retrieval_bench.encoders._text_model import TextModel, chosen_precision
+from retrieval_bench.encoders._tokens import Tokens, encodable
 from retrieval_bench.encoders.loading import no_bars
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import scorers
@@ -64,18 +55,16 @@ class CrossEncoderScorer:
     def __init__(self, settings: CrossEncoderSettings, *, device: str | None = None) -> None:
         self.settings = settings
         self._calls = Calls()
-        self._device = choose_device(device)
+        self.notes: list[str] = []
+        chosen, what = choose_device(device), f"cross-encoder {settings.model!r}"
         self._folder = find_model(settings.model)
-        self._model = open_cross_encoder(self._folder, self._device)
+        self._model = open_cross_encoder(self._folder, chosen)
         if settings.max_length is not None:
             self._model.max_seq_length = settings.max_length
-        what = f"cross-encoder {settings.model!r}"
-        self._batches = Batches(self._device, _BATCH_TOKENS, what)
-        self.notes = self._batches.notes
-        self._bfloat16 = chosen_precision(settings.precision, self._device, what, self.notes) == "bfloat16"
+        self._bfloat16 = chosen_precision(settings.precision, chosen, what, self.notes) == "bfloat16"
         if self._bfloat16:
             self._model[0].to(torch.bfloat16)
-        self._takes_tokens, self._in_half = takes_tokens(self._model), in_half(self._model)
+        self._texts = TextModel(self._model, chosen, _BATCH_TOKENS, what, self.notes)
 
     @classmethod
     def open(cls, settings: CrossEncoderSettings) -> Self:
@@ -102,8 +91,7 @@ class CrossEncoderScorer:
     @property
     def nbytes(self) -> int:
         """Bytes of the weights."""
-        held = [*self._model.parameters(), *self._model.buffers()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in held)
+        return self._texts.nbytes
 
     def score(self, query_texts: Sequence[str], document_texts: Sequence[str]) -> FloatArray:
         """(len(query_texts),) float32 logits; pairs of like length share a batch.
@@ -112,39 +100,26 @@ class CrossEncoderScorer:
             DeviceMemoryError: one pair alone does not fit on the device.
             DataError: the model gives NaN or infinity.
         """
+
+        def by_tokens(model: Any, tokens: Tokens, places: list[int]) -> torch.Tensor:
+            found: torch.Tensor = model(tokens.features(places, self._texts.device))["scores"]
+            return found.reshape(len(places))
+
+        def by_texts(model: Any, batch: list[tuple[str, str]], _: list[int]) -> torch.Tensor:
+            found: torch.Tensor = model.predict(
+                batch, batch_size=len(batch), activation_fn=_LOGITS, show_progress_bar=False, convert_to_tensor=True
+            )
+            return found.reshape(len(batch))
+
         pairs = [
             (encodable(query), encodable(document)) for query, document in zip(query_texts, document_texts, strict=True)
         ]
-        tokens = Tokens(self._own_tokenizer, pairs) if self._takes_tokens else None
-        most = 5 * (self._model.max_seq_length or _LONGEST)  # characters: those beyond are cut off by the tokenizer
-        lengths = lengths_of(self._own_tokenizer, pairs, most) if tokens is None else tokens.lengths
-
-        def work(places: list[int], wide: bool) -> torch.Tensor:
-            model: Any = self._wide if wide else self._model
-            found: torch.Tensor
-            if tokens is None:
-                batch = [pairs[place] for place in places]
-                found = model.predict(
-                    batch, batch_size=len(batch), activation_fn=_LOGITS, show_progress_bar=False, convert_to_tensor=True
-                )
-            else:
-                with torch.inference_mode():
-                    found = model(tokens.features(places, self._device))["scores"]
-            return found.reshape(len(places))
-
+        longest = 5 * (self._model.max_seq_length or _LONGEST)  # characters: those beyond are cut off by the tokenizer
         scores = np.empty(len(pairs), np.float32)
-        for places, found in self._batches.run(lengths, work, half=self._in_half):
+        for places, found in self._texts.run(pairs, by_tokens, by_texts, longest=longest):
             scores[places] = found
             self._calls.add(len(places))
         return scores
-
-    @cached_property
-    def _own_tokenizer(self) -> Any:
-        return own_tokenizer(self._model)
-
-    @cached_property
-    def _wide(self) -> CrossEncoder:
-        return in_float32(self._model)
 
 
 def open_cross_encoder(folder: Path, device: torch.device) -> CrossEncoder:

@@ -19,14 +19,11 @@ from sentence_transformers.sentence_transformer.modules import Pooling  # noqa: 
 from sentence_transformers.sparse_encoder.modules import SpladePooling  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification, BertModel  # noqa: E402
 
-from retrieval_bench.encoders import (  # noqa: E402
-    _splade,
-    _tokens,
-    load_encoder,
-)
+from retrieval_bench.encoders import _splade, _text_model, _tokens, load_encoder  # noqa: E402
 from retrieval_bench.encoders._batches import Batches  # noqa: E402
 from retrieval_bench.encoders._models import find_model  # noqa: E402
-from retrieval_bench.encoders._tokens import chosen_precision, moved, takes_tokens  # noqa: E402
+from retrieval_bench.encoders._text_model import chosen_precision, takes_tokens  # noqa: E402
+from retrieval_bench.encoders._tokens import moved  # noqa: E402
 from retrieval_bench.encoders.sentence import SentenceEncoder  # noqa: E402
 from retrieval_bench.encoders.sparse import SparseTextEncoder  # noqa: E402
 from retrieval_bench.errors import DataError, DeviceMemoryError  # noqa: E402
@@ -74,7 +71,7 @@ def refuse_over(tokens: int, module: Any) -> list[int]:
 
 def test_vectors_are_those_of_the_model(small: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     assert takes_tokens(small._model)
-    monkeypatch.setattr(small._batches, "budget", 40)
+    monkeypatch.setattr(small._texts.batches, "budget", 40)
     monkeypatch.setattr(_tokens, "_CHUNK", 3)
     expected = small._model.encode_document(TEXTS, batch_size=len(TEXTS), show_progress_bar=False)
     np.testing.assert_allclose(small.encode(TEXTS), expected, atol=1e-5)
@@ -93,7 +90,7 @@ def test_models_that_do_more_than_read_tokens_go_their_own_way(small: SentenceEn
     else:
         model[0].document_length = 5
     assert not takes_tokens(model)
-    small._takes_tokens = False
+    small._texts.takes_tokens = False
     apart = np.concatenate([model.encode_document([text], show_progress_bar=False) for text in TEXTS])
     np.testing.assert_allclose(small.encode(TEXTS), apart, atol=1e-5)
     vectors, starts = small.encode_tokens(TEXTS)
@@ -119,7 +116,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_said(small: SentenceEnc
 
 @pytest.mark.parametrize("by_tokens", [True, False])
 def test_a_text_that_does_not_fit_alone_is_an_error_that_helps(small: SentenceEncoder, by_tokens: bool) -> None:
-    small._takes_tokens = by_tokens
+    small._texts.takes_tokens = by_tokens
     refuse_over(20, small._model[0])
     with pytest.raises(DeviceMemoryError, match=r"a text of 32 tokens alone .*out of memory\); lower max_length"):
         small.encode(TEXTS)
@@ -134,7 +131,7 @@ def test_what_overflows_in_half_precision_is_computed_in_float32(folder: Path) -
             features["token_embeddings"][:] = torch.inf
 
     half._model[0].register_forward_hook(overflow)
-    half._batches.budget = 64
+    half._texts.batches.budget = 64
     found = half.encode(TEXTS)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found, before, atol=0.05)
@@ -155,7 +152,7 @@ def test_damaged_weights_are_refused(folder: Path, precision: Any) -> None:
 
 
 def test_bfloat16_that_the_gpu_does_not_have_becomes_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_tokens, "native_bfloat16", lambda device: False)
+    monkeypatch.setattr(_text_model, "native_bfloat16", lambda device: False)
     notes: list[str] = []
     assert chosen_precision("bfloat16", torch.device("cuda"), "encoder 'x'", notes) == "float32"
     assert notes == ["encoder 'x': bfloat16 was asked for, the GPU does not have it; computed in float32."]
@@ -165,7 +162,7 @@ def test_bfloat16_that_the_gpu_does_not_have_becomes_float32(monkeypatch: pytest
 
 
 def test_a_gpu_is_given_batches_without_waiting_for_results() -> None:
-    batches = Batches(torch.device("cuda"), {"cpu": 1, "cuda": 10}, "model")
+    batches = Batches(torch.device("cuda"), {"cpu": 1, "cuda": 10}, "model", [])
     given: list[list[int]] = []
 
     def work(rows: list[int], wide: bool) -> Any:
@@ -206,8 +203,8 @@ def test_a_cross_encoder_fits_its_batches(tmp_path: Path, by_tokens: bool) -> No
     model = str(bert(tmp_path / "model", BertForSequenceClassification, num_labels=1))
     settings = CrossEncoderSettings(model=model, max_length=32, precision="float32")
     scorer = CrossEncoderScorer(settings, device="cpu")
-    assert scorer._takes_tokens
-    scorer._takes_tokens = by_tokens
+    assert scorer._texts.takes_tokens
+    scorer._texts.takes_tokens = by_tokens
     plain = CrossEncoder(model, max_length=32, device="cpu", local_files_only=True)
     pairs = [(text, other) for text in TEXTS[:4] for other in TEXTS]
     expected = plain.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
@@ -225,8 +222,8 @@ def test_a_sparse_encoder_fits_its_batches(tmp_path: Path, by_tokens: bool) -> N
     transformer = Transformer(str(bert(tmp_path / "bert", BertForMaskedLM)), transformer_task="fill-mask")
     SparseEncoder(modules=[transformer, SpladePooling()], device="cpu").save(str(tmp_path / "model"))
     sparse = SparseTextEncoder(str(tmp_path / "model"), max_length=32, device="cpu")
-    assert sparse._takes_tokens
-    sparse._takes_tokens = by_tokens
+    assert sparse._texts.takes_tokens
+    sparse._texts.takes_tokens = by_tokens
     plain = SparseEncoder(str(tmp_path / "model"), device="cpu", local_files_only=True)
     plain.max_seq_length = 32
     expected = plain.encode_document(TEXTS, max_active_dims=7, show_progress_bar=False).to_dense()

@@ -68,7 +68,7 @@ def replaced(path: Path, content: bytes) -> None:
 
 
 def test_order_is_that_of_the_texts(minilm: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minilm._batches, "budget", 40)
+    monkeypatch.setattr(minilm._texts.batches, "budget", 40)
     together = minilm.encode(TEXTS)
     alone = np.concatenate([minilm.encode([text]) for text in TEXTS])
     assert together.shape == (len(TEXTS), 384)

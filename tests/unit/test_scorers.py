@@ -39,7 +39,7 @@ def test_a_cross_encoder_gives_its_logits_in_the_order_asked(tmp_path: Path) -> 
     folder = bert(tmp_path / "model", 1)
     scorer = CrossEncoderScorer.open(CrossEncoderSettings(model=str(folder), max_length=64, precision="float32"))
     found = scorer.score(QUERIES, DOCUMENTS)
-    plain = CrossEncoder(str(folder), max_length=64, device=str(scorer._device), local_files_only=True)
+    plain = CrossEncoder(str(folder), max_length=64, device=str(scorer._texts.device), local_files_only=True)
     for i, pair in enumerate(zip(QUERIES, DOCUMENTS, strict=True)):
         assert found[i] == pytest.approx(float(plain.predict([pair], activation_fn=torch.nn.Identity())[0]), abs=1e-5)
     assert scorer.calls == 3
