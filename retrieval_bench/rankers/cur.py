@@ -15,20 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field
 
 from retrieval_bench import registry
-from retrieval_bench.encoders import cached_encode, encode_queries, load_encoder
 from retrieval_bench.errors import ArtifactError, BudgetError, DataError, UsageError
 from retrieval_bench.hits import make_hits
-from retrieval_bench.protocols import Encoder
 from retrieval_bench.rankers._calls import ScorerParams, calls_per_query, same_scorer, two_tiers
 from retrieval_bench.rankers._cur.anchors import anchor_queries, scored
-from retrieval_bench.rankers._cur.factors import Known, calibrated, fitted, pivots, truncated, with_residuals
+from retrieval_bench.rankers._cur.factors import Known, fitted, pivots, truncated, with_residuals
 from retrieval_bench.rankers._cur.solve import in_rounds
+from retrieval_bench.rankers._cur.start import Start, rows_to_score
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.scorers import BLOCK_QUERIES, Metered, load_scorer
 from retrieval_bench.threads import blas
@@ -84,20 +83,6 @@ class _Saved(Frozen):
     build_scorer_calls: int
 
 
-class _Start(NamedTuple):
-    """How a dual encoder's vectors become factors and priors: reduced by ``axes`` (d, r), times ``slope``, then 1."""
-
-    encoder: Encoder
-    axes: FloatArray
-    line: FloatArray
-
-    def priors(self, texts: list[str]) -> FloatArray:
-        """(m, r + 1) coefficients that a query has before anything is scored."""
-        reduced = encode_queries(self.encoder, texts) @ self.axes
-        slope, offset = self.line
-        return np.hstack([slope * reduced, np.full((len(texts), 1), offset, np.float32)]).astype(np.float32)
-
-
 @registry.rankers.register("cur")
 class Cur:
     """Scores a few documents per query and estimates the others; hits not scored stand below those that were.
@@ -142,7 +127,7 @@ class Cur:
         queries = [candidates[i] for i in rng.permutation(len(candidates))[:count]]
         scorer = load_scorer(params.scorer, params.scorer_settings, where="cur")
         self._scorer = Metered.over(scorer, documents)
-        self._start: _Start | None = None
+        self._start: Start | None = None
         if started:
             known = self._from_encoder(params, documents, queries, min(each, n), rng)
         else:
@@ -157,20 +142,10 @@ class Cur:
         self, params: CurParams, documents: Sequence[str], queries: list[str], each: int, rng: np.random.Generator
     ) -> list[Known]:
         """Score each anchor with ``each`` documents, half of them the dual encoder's best, and extend its vectors."""
-        encoder = load_encoder(params.dual_encoder)
-        vectors = np.asarray(cached_encode(encoder, documents))
-        axes = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)[1][:, ::-1][:, : params.factors].astype(
-            np.float32
-        )
-        items = np.ascontiguousarray((vectors @ axes).T)
-        asked = encode_queries(encoder, queries) @ axes
-        rows = []
-        for similar in asked @ items:
-            order = np.argsort(-similar, kind="stable")
-            near = order[: each // 2]
-            rows.append(np.sort(np.concatenate([near, rng.permutation(order[each // 2 :])[: each - len(near)]])))
-        known = scored(self._scorer, documents, queries, rows)
-        self._start = _Start(encoder, axes, np.array(calibrated(asked, items, known), np.float32))
+        self._start, items = Start.over(params.dual_encoder, documents, params.factors)
+        asked = self._start.reduced(queries)
+        known = scored(self._scorer, documents, queries, rows_to_score(asked, items, each, rng))
+        self._start.calibrate(asked, items, known)
         flat = np.vstack([items, np.ones((1, items.shape[1]), np.float32)])
         priors = self._start.priors(queries)
         if params.method == "axn":
@@ -236,7 +211,7 @@ class Cur:
         """The factors, what the scorer keeps of the documents, its weights, and those of a dual encoder."""
         parts = {**self._scorer.memory().parts, "factors": self._factors.nbytes, "first": self._first.nbytes}
         if self._start is not None:
-            parts |= {"axes": self._start.axes.nbytes, "dual_encoder": getattr(self._start.encoder, "nbytes", 0)}
+            parts |= self._start.parts()
         return MemoryReport(parts=parts)
 
     def save(self, folder: Path) -> None:
@@ -244,8 +219,7 @@ class Cur:
         np.save(folder / "factors.npy", self._factors)
         np.save(folder / "first.npy", self._first)
         if self._start is not None:
-            np.save(folder / "axes.npy", self._start.axes)
-            np.save(folder / "line.npy", self._start.line)
+            self._start.save(folder)
         (folder / "documents").mkdir()
         self._scorer.save(folder / "documents")
         saved = _Saved(
@@ -276,11 +250,7 @@ class Cur:
             ranker._factors, ranker._first = (np.load(folder / f"{name}.npy", allow_pickle=False)
                                               for name in ("factors", "first"))  # fmt: skip
             if saved.encoder_revision is not None:
-                encoder = load_encoder(saved.params.dual_encoder)
-                if encoder.revision != saved.encoder_revision:
-                    raise ArtifactError(f"{folder}: the dual encoder {encoder.name!r} has other weights; build again")
-                axes, line = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("axes", "line"))
-                ranker._start = _Start(encoder, axes, line)
+                ranker._start = Start.load(folder, saved.params.dual_encoder, saved.encoder_revision)
         except (OSError, ValueError, EOFError) as error:
             raise ArtifactError(f"{folder}: cannot be read as a cur ranker: {error}") from error
         n = saved.documents
