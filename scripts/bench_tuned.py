@@ -73,7 +73,7 @@ def recommended(bench: Bench, card: SystemCard) -> TrialRecord:
             return record
         if (record.value("tune/neighbor_recall@10") or 0.0) >= RECALL:
             return bench.measure(card, {}, {knob: value}, splits=("test",), effort=QUICK)
-    return tried[-1]
+    return max(tried, key=lambda record: record.value("tune/neighbor_recall@10") or 0.0)
 
 
 def cell(
