@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name it goes by
 
 _EXACT_WIDTH, _WIDTH = 1e-3, 0.1
+_NOWHERE = 100.0  # a likeness that no kernel counts
 
 
 class KernelNet(nn.Module):
@@ -37,8 +38,8 @@ class KernelNet(nn.Module):
             self.score.weight[0, -1] = 1
         step = 2 / kernels
         centres = [1.0, *(1 - step / 2 - i * step for i in range(kernels))]
-        self._centres = torch.tensor(centres)
-        self._widths = torch.tensor([_EXACT_WIDTH] + [_WIDTH] * kernels)
+        widths = [_EXACT_WIDTH] + [_WIDTH] * kernels
+        self._kernels = [(centre, -1 / (2 * width**2)) for centre, width in zip(centres, widths, strict=True)]
 
     def forward(self, queries: Tensor, documents: Tensor, first: Tensor) -> Tensor:
         """(b,) scores.
@@ -48,23 +49,30 @@ class KernelNet(nn.Module):
             documents: (b, t) likewise.
             first: (b,) scaled scores of the first stage.
         """
-        asked = [self._view(view, queries) for view in self.views]
-        held = [self._view(view, documents) for view in self.views]
+        asked, held = self._views(queries), self._views(documents)
         features = [self._pooled(a, h, queries != 0, documents != 0) for a in asked for h in held]
         scores: Tensor = self.score(torch.cat([*features, first[:, None]], dim=1))
         return scores.squeeze(1)
 
-    def _view(self, view: nn.Module, tokens: Tensor) -> Tensor:
-        """(b, length, filters) unit vectors of the n-grams that start at each token."""
-        vectors = self._vectors[tokens].transpose(1, 2)
-        width = view.kernel_size[0]  # type: ignore[index]
-        found = view(F.pad(vectors, (0, int(width) - 1)))
-        return F.normalize(found.transpose(1, 2), dim=2)
+    def _views(self, tokens: Tensor) -> list[Tensor]:
+        """For each view (b, length, filters) unit vectors of the n-grams that start at each token.
+
+        A word's vector is the same wherever it stands, so the products of a convolution are made once for each word.
+        """
+        words, places = torch.unique(tokens, return_inverse=True)
+        vectors, found = self._vectors[words] * (words != 0).unsqueeze(1), []
+        for view in self.views:
+            products = torch.einsum("wd,fdn->nwf", vectors, view.weight)
+            total = products[0][places]
+            for shift, product in enumerate(products[1:], 1):
+                total = total + F.pad(product[places[:, shift:]], (0, 0, 0, min(shift, tokens.shape[1])))
+            found.append(F.normalize(total, dim=2))
+        return found
 
     def _pooled(self, asked: Tensor, held: Tensor, real_asked: Tensor, real_held: Tensor) -> Tensor:
         """(b, kernels + 1) log of soft counts, summed over the question's words."""
-        likeness = asked @ held.transpose(1, 2)
-        distance = likeness.unsqueeze(-1) - self._centres
-        near = torch.exp(-(distance**2) / (2 * self._widths**2)) * real_held[:, None, :, None]
-        counts = near.sum(dim=2).log1p()
+        likeness = (asked @ held.transpose(1, 2)).masked_fill(~real_held[:, None, :], _NOWHERE)
+        # One kernel after the other: what all of them hold of a batch together does not stay in the cache.
+        soft = [torch.exp((likeness - centre).square() * scale).sum(2) for centre, scale in self._kernels]
+        counts = torch.stack(soft, 2).log1p()
         return (counts * real_asked.unsqueeze(-1)).sum(dim=1)

@@ -48,22 +48,43 @@ def test_kernels_count_soft_matches() -> None:
     asked, held = torch.tensor([[1, 3, 0]]), torch.tensor([[1, 2, 9, 0]])
     view = net.views[0]
     assert isinstance(view, torch.nn.Conv1d)
-    counts = net._pooled(net._view(view, asked), net._view(view, held), asked != 0, held != 0)
+    counts = net._pooled(net._views(asked)[0], net._views(held)[0], asked != 0, held != 0)
     projected = torch.from_numpy(vectors()) @ view.weight.squeeze(2).T
     unit = torch.nn.functional.normalize(projected, dim=1).detach()
     expected = []
-    for centre, width in zip(net._centres.tolist(), net._widths.tolist(), strict=True):
+    for centre, scale in net._kernels:
         total = 0.0
         for q in (1, 3):
-            near = sum(float(np.exp(-((float(unit[q] @ unit[d]) - centre) ** 2) / (2 * width**2))) for d in (1, 2, 9))
+            near = sum(float(np.exp((float(unit[q] @ unit[d]) - centre) ** 2 * scale)) for d in (1, 2, 9))
             total += float(np.log1p(near))
         expected.append(total)
     np.testing.assert_allclose(counts[0].detach().numpy(), expected, rtol=1e-2, atol=1e-3)
 
 
+def test_kernels_stand_at_equal_distances_and_one_at_equality() -> None:
+    kernels = KernelNet(torch.from_numpy(vectors()), ngrams=1, filters=16, kernels=4)._kernels
+    np.testing.assert_allclose([centre for centre, _ in kernels], [1.0, 0.75, 0.25, -0.25, -0.75])
+    np.testing.assert_allclose([scale for _, scale in kernels], [-5e5, -50, -50, -50, -50])
+
+
+def test_products_by_word_are_the_convolution() -> None:
+    words = torch.from_numpy(vectors())
+    words[0] = 0.0
+    net = KernelNet(words, ngrams=3, filters=8, kernels=4)
+    tokens = torch.tensor([[1, 2, 9, 2, 5], [3, 3, 4, 0, 0]])
+    for view, found in zip(net.views, net._views(tokens), strict=True):
+        assert isinstance(view, torch.nn.Conv1d)
+        moved = torch.nn.functional.pad(words[tokens].transpose(1, 2), (0, view.kernel_size[0] - 1))
+        expected = torch.nn.functional.normalize(view(moved).transpose(1, 2), dim=2)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert net._views(tokens[:, :1])[2].shape == (2, 1, 8)
+
+
 @pytest.mark.parametrize("ngrams", [1, 3])
 def test_padding_changes_nothing_and_the_first_score_is_the_start(ngrams: int) -> None:
-    net = KernelNet(torch.from_numpy(vectors()), ngrams=ngrams, filters=8, kernels=4)
+    words = torch.from_numpy(vectors())
+    words[0] = 1.0  # what an encoder has for padding
+    net = KernelNet(words, ngrams=ngrams, filters=8, kernels=4)
     first = torch.tensor([0.25, 0.75])
     asked, held = torch.tensor([[1, 3], [5, 6]]), torch.tensor([[1, 2, 9], [3, 4, 5]])
     np.testing.assert_allclose(net(asked, held, first).detach(), first)
