@@ -37,7 +37,9 @@ class Bench:
     def __init__(self, out: Path, seeds: int) -> None:
         self.out = out
         self.seeds = range(seeds)
-        self.found: dict[str, list[Gain]] = {}
+        written = out / "bench_training.json"  # of recipes that were run before, by themselves
+        before = json.loads(written.read_text(encoding="utf-8"))["gains"] if written.is_file() else {}
+        self.found = {name: [Gain.model_validate(gain) for gain in gains] for name, gains in before.items()}
         self._console = Console(stderr=True)
 
     def note(self, name: str, gains: Iterable[Gain]) -> None:
