@@ -2,7 +2,7 @@
 
     python scripts/bench_rankers.py scifact npl cacm cosqa pystdlib [--ranker bm25 --ranker CARD.toml] [--threads 2]
 
-Every ranker of the suite, unless some are named, runs through the ordinary runner under one budget. MRR@10 says more
+Every ranker of the suite, unless some are named, runs through the ordinary runner under one budget. MRR says more
 than MAP where a query has one relevant document. The same command continues what was interrupted.
 """
 
@@ -37,8 +37,8 @@ def row(found: Row, primary: str) -> dict[str, str]:
         "group": {"winner": "best", "tied": "tied"}.get(found.mark, ""),
         primary: shown(record, primary) + ("" if ends is None else f" ({ends[0]:.4f} to {ends[1]:.4f})"),
         "recall@100": shown(record, "recall@100"),
-        "MAP": shown(record, "map"),
-        "MRR@10": shown(record, "mrr@10"),
+        "MAP": shown(record, "MAP"),
+        "MRR": shown(record, "MRR"),
         "batch QPS": shown(record, "batch_qps", ",.0f"),
         "p95 ms": shown(record, "single_p95_ms", ".2f"),
         "build s": shown(record, "build_seconds", ",.1f"),
