@@ -46,7 +46,7 @@ class Bench:
         """Show gains and write all of them, so that an interruption loses none."""
         self.found[name] = list(gains)
         for gain in self.found[name]:
-            self._console.print(f"{name}: {line(gain)}", highlight=False, markup=False)
+            self._console.print(f"{name}: {line(gain)}", highlight=False, markup=False, soft_wrap=True)
         write_text(self.out / "bench_training.json", json.dumps(as_json(self.found), indent=1))
         write_text(self.out / "bench_training.md", as_markdown(self.found))
 
