@@ -1,6 +1,6 @@
 """All rankers on judged collections: quality with intervals and tied groups, speed, bytes.
 
-    python scripts/bench_rankers.py beir/scifact npl cacm cosqa pystdlib [--ranker bm25 --ranker CARD.toml] [--threads 2]
+    python scripts/bench_rankers.py beir/scifact npl cacm cosqa pystdlib [--ranker bm25 --ranker CARD.toml]
 
 Every ranker of the suite, unless some are named, runs through the ordinary runner under one budget. MRR says more
 than MAP where a query has one relevant document. The same command continues what was interrupted.

@@ -138,7 +138,7 @@ class Scann(PeerIndex):
 
 
 def _bytes(n: int, d: int, lists: int, params: ScannBuild) -> int:
-    """Bytes of a saved index without the vectors to re-rank with: never fewer than they turn out to be, up to 3 KB more."""
+    """Bytes of a saved index without the vectors to re-rank with: never too few, and up to 3 KB too many."""
     blocks = -(-d // params.width)
     copies = 2 if params.spill else 1
     centroids = lists * (8 * d + 24)  # each is written as a centre and as the mean of its list
