@@ -34,7 +34,7 @@ def row(found: Row, primary: str) -> dict[str, str]:
     ends = interval(deciding)
     return {
         "ranker": record.system,
-        "group": {"winner": "best", "tied": "tied"}.get(found.mark, ""),
+        "group": {"winner": "pick", "tied": "tied"}.get(found.mark, ""),
         primary: shown(record, primary) + ("" if ends is None else f" ({ends[0]:.4f} to {ends[1]:.4f})"),
         "recall@100": shown(record, "recall@100"),
         "MAP": shown(record, "MAP"),

@@ -50,14 +50,15 @@ def main() -> None:
 
 
 def run_folder(dataset: str | None, out: Path | None) -> Path:
-    """The folder of the run that is meant: ``--out``, a data set's, or the latest."""
+    """The folder of the run that is meant: ``--out``, the folder given, a data set's, or the latest."""
     if out is not None:
         return out
+    if dataset is not None:
+        given = Path(dataset)
+        return given if (given / "run.json").exists() else home() / "results" / dataset.replace("/", "-")
     runs = sorted(
         (p.parent for p in (home() / "results").glob("*/run.json")), key=lambda f: (f / "run.json").stat().st_mtime
     )
-    if dataset is not None:
-        return home() / "results" / dataset.replace("/", "-")
     if not runs:
         raise UsageError("there is no run yet; make one with `retrieval-bench run pystdlib`")
     return runs[-1]

@@ -99,7 +99,7 @@ def run(
 
 @app.command(epilog="Example: `retrieval-bench report --out results/pystdlib`")
 def report(
-    dataset: Annotated[str | None, typer.Argument(help="Whose run, when --out is not given.")] = None, out: Out = None
+    dataset: Annotated[str | None, typer.Argument(help="Whose run, or a run's folder.")] = None, out: Out = None
 ) -> None:
     """Print the table of a finished run again and write its HTML report."""
     from retrieval_bench.records import Store
@@ -119,7 +119,7 @@ def report(
     '`retrieval-bench results glove-50 --sql "select system, max(batch_qps) from trials group by 1"`'
 )
 def results(
-    dataset: Annotated[str | None, typer.Argument(help="Whose run, when --out is not given.")] = None,
+    dataset: Annotated[str | None, typer.Argument(help="Whose run, or a run's folder.")] = None,
     sql: Annotated[
         str | None, typer.Option(help="A statement over the tables trials, measurements and queries.")
     ] = None,

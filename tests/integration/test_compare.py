@@ -181,6 +181,11 @@ def test_diagnostics_of_a_run(home_of_the_run: rb.Run, tmp_path: Path, command: 
     assert title in [s.title for s in Store(home_of_the_run.folder).sections()]
 
 
+def test_a_runs_folder_stands_for_the_run(home_of_the_run: rb.Run) -> None:
+    said = CliRunner().invoke(app, ["results", str(home_of_the_run.folder), "--winner"])
+    assert said.output.strip() == home_of_the_run.summary.winner
+
+
 def test_a_tournament_over_runs_and_the_difficulty_of_data(home_of_the_run: rb.Run) -> None:
     folder = str(home_of_the_run.folder)
     said = json.loads(CliRunner().invoke(app, ["diagnose", "tournament", folder, folder, "--json"]).output)
