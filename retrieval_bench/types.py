@@ -175,6 +175,14 @@ class Qrels:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def take(self, queries: slice | IntArray) -> Qrels:
+        """The judgments of these queries, in this order."""
+        chosen = np.arange(len(self))[queries]
+        counts = np.diff(self.offsets)[chosen]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        places = np.repeat(self.offsets[chosen] - offsets[:-1], counts) + np.arange(offsets[-1])
+        return Qrels(offsets=offsets, rows=self.rows[places], grades=self.grades[places])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:

@@ -29,7 +29,7 @@ from retrieval_bench.registry import rankers
 from retrieval_bench.scorers import Metered, load_scorer
 from retrieval_bench.specs import params
 from retrieval_bench.statistics import difference_interval, mean_interval
-from retrieval_bench.types import Budget, Dataset, Examples, Hits, IntArray, Qrels
+from retrieval_bench.types import Budget, Dataset, Examples, Hits, IntArray
 
 CUTS = (1, 10, 100)
 BASELINE = "dense + rerank"
@@ -37,9 +37,7 @@ BASELINE = "dense + rerank"
 
 def part(data: Dataset, items: int | None, queries: int, seed: int) -> Dataset:
     """The first test queries, and so many documents: those judged for these queries, and others at random."""
-    asked, qrels = data.queries["test"].take(slice(queries)), data.qrels["test"]
-    qrels = Qrels(offsets=qrels.offsets[: len(asked) + 1], rows=qrels.rows[: qrels.offsets[len(asked)]],
-                  grades=qrels.grades[: qrels.offsets[len(asked)]])  # fmt: skip
+    asked, qrels = data.queries["test"].take(slice(queries)), data.qrels["test"].take(slice(queries))
     n = len(data.corpus)
     if items is None or items >= n:
         return replace(data, queries={**data.queries, "test": asked}, qrels={"test": qrels})

@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--ranker", action="append", help="card or its path; all rankers by default")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--queries", type=int, help="the first so many queries of each split")
+    parser.add_argument("--tune-share", type=float, help="of the test queries, where a set has no others to learn from")
     parser.add_argument("--out", type=Path, default=Path("bench-rankers"), help="folder of the runs and the tables")
     asked = parser.parse_args()
     rankers = asked.ranker or list(system_cards("ranker"))
@@ -60,8 +61,8 @@ def main() -> int:
     for dataset in asked.data:
         out = asked.out / Path(dataset).name
         done = run(
-            dataset, rankers=rankers, budget=Budget(threads=asked.threads), queries=asked.queries, out=out,
-            effort=EFFORT, progress=True,
+            dataset, rankers=rankers, budget=Budget(threads=asked.threads), queries=asked.queries,
+            tune_share=asked.tune_share, out=out, effort=EFFORT, progress=True,
         )  # fmt: skip
         records = [record for record in done.records if record.kind == "ranker"]
         failed += sum(record.outcome not in ("ok", "refused") for record in records)

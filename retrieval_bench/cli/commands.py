@@ -55,6 +55,10 @@ def run(
         int | None, typer.Option(help="Use only the first so many vectors (sets without judgments).")
     ] = None,
     queries: Annotated[int | None, typer.Option(help="Use only the first so many queries of each split.")] = None,
+    tune_share: Annotated[
+        float | None,
+        typer.Option(help="Share of the test queries to choose settings and learn on, where there are no others."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     timeout: Annotated[float, typer.Option(help="Most wall seconds of one process.")] = 1800.0,
     measure_seconds: Annotated[float, typer.Option(help="Most seconds of repeats per setting and mode.")] = 3.0,
@@ -80,9 +84,9 @@ def run(
     with Progress(problems) as progress:
         done = run_benchmark(
             dataset, indexes=index, rankers=ranker, encoder=encoder, budget=budget_from(budget, wanted),
-            depth=k, recall_target=recall_target, rows=rows, queries=queries, seed=seed, timeout=timeout,
-            effort=Effort(seconds=measure_seconds), out=out, retry=retry, progress=problems.is_terminal,
-            command=shlex.join(["retrieval-bench", *sys.argv[1:]]), on_event=progress,
+            depth=k, recall_target=recall_target, rows=rows, queries=queries, tune_share=tune_share, seed=seed,
+            timeout=timeout, effort=Effort(seconds=measure_seconds), out=out, retry=retry,
+            progress=problems.is_terminal, command=shlex.join(["retrieval-bench", *sys.argv[1:]]), on_event=progress,
         )  # fmt: skip
     console.print(table(done.records, done.summary))
     page = done.folder / "report.html"

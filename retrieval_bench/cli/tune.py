@@ -40,6 +40,9 @@ def tune(
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
     rows: Annotated[int | None, typer.Option(help="Use only the first so many vectors.")] = None,
     queries: Annotated[int | None, typer.Option(help="Use only the first so many queries of each split.")] = None,
+    tune_share: Annotated[
+        float | None, typer.Option(help="Share of the test queries to tune on, where there are no tuning queries.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the builds, and of the first sampler.")] = 0,
     out: Out = None,
 ) -> None:
@@ -56,7 +59,8 @@ def tune(
 
     done = run_tuning(
         dataset, indexes=index, rankers=ranker, encoder=encoder, target=target, budget=budget_from(budget, limits),
-        sampler=sampler, repeats=repeats, rows=rows, queries=queries, seed=seed, out=out, on_trial=tell,  # type: ignore[arg-type]
+        sampler=sampler, repeats=repeats, rows=rows, queries=queries, tune_share=tune_share, seed=seed, out=out,  # type: ignore[arg-type]
+        on_trial=tell,
     )  # fmt: skip
     console.print(tuning_table(done))
     if done.winner is None or done.winner.held_out is None:

@@ -11,21 +11,30 @@ from retrieval_bench.datasets._detect import card_for_path, looks_like_path
 from retrieval_bench.datasets._download import download_folder, fetch, how_to_get, local_name
 from retrieval_bench.datasets._fingerprint import fingerprint
 from retrieval_bench.datasets._own import own_rows
+from retrieval_bench.datasets._share import share_queries
 from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, dataset_cards
-from retrieval_bench.types import Corpus, Dataset, Hits, Qrels, RowIds
+from retrieval_bench.types import Corpus, Dataset, Hits, RowIds
 
 _IR_DATASETS = "ir_datasets:"
 
 
-def load_dataset(name: str, *, rows: int | None = None, queries: int | None = None, progress: bool = False) -> Dataset:
+def load_dataset(
+    name: str,
+    *,
+    rows: int | None = None,
+    queries: int | None = None,
+    tune_share: float | None = None,
+    progress: bool = False,
+) -> Dataset:
     """Load a data set by name, check every value of it, and compute its fingerprint.
 
     Args:
         name: of a dataset card; a path to a file or folder; or a name of ir_datasets, alone or as ``ir_datasets:NAME``.
         rows: keep the first rows of the corpus only; for vectors without judgments.
         queries: keep the first queries of each split only.
+        tune_share: make this share of the test queries tuning queries, where there are none.
         progress: show a progress bar while downloading.
 
     Returns:
@@ -50,6 +59,10 @@ def load_dataset(name: str, *, rows: int | None = None, queries: int | None = No
             f"{error.filename or name}: cannot be read ({error.strerror or error}); "
             "mend its permissions or get it again"
         ) from error
+    if "test" not in dataset.queries:
+        raise DataError(f"{path or name}: has no queries to judge on; name them in its card: [splits] test = ...")
+    if tune_share is not None:
+        dataset = share_queries(dataset, tune_share)
     dataset = _limited(dataset, rows, queries)
     _check(dataset, str(path or name))
     asked = {
@@ -126,7 +139,7 @@ def _limited(dataset: Dataset, rows: int | None, queries: int | None) -> Dataset
     return replace(
         dataset,
         queries={split: part.take(slice(queries)) for split, part in dataset.queries.items()},
-        qrels={split: _first_judged(part, queries) for split, part in dataset.qrels.items()},
+        qrels={split: part.take(slice(queries)) for split, part in dataset.qrels.items()},
         neighbors={s: Hits(rows=h.rows[:queries], scores=h.scores[:queries]) for s, h in dataset.neighbors.items()},
     )
 
@@ -148,17 +161,10 @@ def _first_rows(dataset: Dataset, rows: int) -> Dataset:
     return replace(dataset, corpus=kept, neighbors={})
 
 
-def _first_judged(qrels: Qrels, queries: int) -> Qrels:
-    offsets = qrels.offsets[: queries + 1]
-    return Qrels(offsets=offsets, rows=qrels.rows[: offsets[-1]], grades=qrels.grades[: offsets[-1]])
-
-
 def _check(dataset: Dataset, source: str) -> None:
     """Refuse what no index or ranker can serve; see ``checks``."""
     corpus = dataset.corpus
     check_ids(corpus.ids, source=source, what="document")
-    if "test" not in dataset.queries:
-        raise DataError(f"{source}: has no queries to judge on; name them in its dataset card: [splits] test = ...")
     if corpus.vectors is not None:
         check_vectors(corpus.vectors, source=source, metric=dataset.metric)
     for split, part in dataset.queries.items():

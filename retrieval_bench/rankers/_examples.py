@@ -32,7 +32,7 @@ def judged(examples: Examples | None, *, what: str, instead: str) -> Judged:
     ):
         raise DataError(
             f"{what} learns from judged questions, and there are none: use a data set with a split `train` or `tune`, "
-            f"or {instead}"
+            f"set some test queries apart (--tune-share 0.5), or {instead}"
         )
     return Judged(examples.queries, examples.qrels)
 

@@ -36,7 +36,6 @@ from retrieval_bench.types import (
     IntArray,
     MemoryReport,
     Params,
-    Qrels,
     Queries,
 )
 
@@ -140,7 +139,7 @@ class Knrm:
         if not len(held):
             return 0.0
         order = self._ordered(Hits(rows=first.rows[held], scores=first.scores[held]), asked[held])
-        return float(np.nanmean(evaluate(order.rows, _of(learn.qrels, held), ["nDCG@10"])["nDCG@10"]))
+        return float(np.nanmean(evaluate(order.rows, learn.qrels.take(held), ["nDCG@10"])["nDCG@10"]))
 
     def _ordered(self, first: Hits, asked: IntArray) -> Hits:
         question, place = np.nonzero(first.rows >= 0)
@@ -217,14 +216,6 @@ def _cut(table: IntArray) -> IntArray:
 
 def _state(net: KernelNet) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
-
-
-def _of(qrels: Qrels, questions: IntArray) -> Qrels:
-    """The judgments of some questions."""
-    parts = [np.arange(qrels.offsets[q], qrels.offsets[q + 1]) for q in questions]
-    chosen = np.concatenate(parts)
-    offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-    return Qrels(offsets=offsets, rows=qrels.rows[chosen], grades=qrels.grades[chosen])
 
 
 def _pairs(

@@ -137,7 +137,11 @@ def _closing(shown: Sequence[Row], records: Sequence[TrialRecord], summary: RunS
         name = f"{text.one_line(winner.trial.system)} ({setting}), trial {winner.trial.trial_id}."
         yield _line("Winner", f"{name} {text.one_line(summary.why)}", style="bold green")
         if summary.selected_on == "test":
-            yield _line("Caution", "settings were chosen on the queries that are reported, so figures are optimistic")
+            yield _line(
+                "Caution",
+                "settings were chosen on the queries that are reported, so figures are optimistic; "
+                "--tune-share 0.5 chooses on half of them and reports the others",
+            )
     failed = failures(records)
     for failure in failed:
         yield _line("Failed", text.failure_line(failure), style="yellow")

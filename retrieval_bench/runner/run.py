@@ -76,6 +76,7 @@ def run(
     recall_target: float = 0.95,
     rows: int | None = None,
     queries: int | None = None,
+    tune_share: float | None = None,
     seed: int = 0,
     timeout: float = 1800.0,
     effort: Effort | None = None,
@@ -97,6 +98,7 @@ def run(
         recall_target: where neighbors decide, the recall that the winner must reach.
         rows: use only the first so many vectors of the corpus.
         queries: use only the first so many queries of each split.
+        tune_share: set this share of the test queries apart to choose and learn on, where the data has none for it.
         seed: of every random choice.
         timeout: most wall seconds of one process.
         effort: how long to measure each setting.
@@ -114,7 +116,7 @@ def run(
     threads = budget.threads or usable_cores()
     if threads > usable_cores():
         raise UsageError(f"{threads} threads are asked for, this machine has {usable_cores()} cores for us")
-    data = load_dataset(dataset, rows=rows, queries=queries, progress=progress)
+    data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share, progress=progress)
     cards = chosen_cards(data, indexes, rankers)
     clock = time.perf_counter()
     data, encoder_name = encoded_for(data, cards, encoder, progress=progress)

@@ -33,11 +33,14 @@ class Bench:
     def __init__(
         self, dataset: str, *, indexes: Sequence[str] | None, rankers: Sequence[str] | None, encoder: str | None,
         budget: Budget, rows: int | None, queries: int | None, depth: int | None, seed: int, timeout: float, out: Path,
-        on_event: OnEvent,
+        on_event: OnEvent, tune_share: float | None = None,
     ) -> None:  # fmt: skip
-        data = load_dataset(dataset, rows=rows, queries=queries)
+        data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share)
         if "tune" not in data.queries:
-            raise DataError(f"{data.name}: has no tuning queries; name a split in its card: [splits] tune = ...")
+            raise DataError(
+                f"{data.name}: has no tuning queries; name a split in its card ([splits] tune = ...), "
+                "or set some of the test queries apart (--tune-share 0.5)"
+            )
         self.cards = chosen_cards(data, indexes, rankers)
         self._data, self._encoder = encoded_for(data, self.cards, encoder)
         self._folder = store(self._data)

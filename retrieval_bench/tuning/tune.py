@@ -32,6 +32,7 @@ def tune(
     repeats: int = 1,
     rows: int | None = None,
     queries: int | None = None,
+    tune_share: float | None = None,
     depth: int | None = None,
     seed: int = 0,
     timeout: float = 1800.0,
@@ -54,6 +55,7 @@ def tune(
         repeats: tuning runs with different seeds of the sampler, to see how much of the winner is luck.
         rows: use only the first so many vectors of the corpus.
         queries: use only the first so many queries of each split.
+        tune_share: set this share of the test queries apart to tune on, where the data has none for it.
         depth: results per query; None is 100 with judgments and 10 without.
         seed: of the builds, and of the first sampler.
         timeout: most wall seconds of one process.
@@ -71,7 +73,8 @@ def tune(
     folder = out or home() / "tuning" / dataset.replace("/", "-")
     bench = Bench(
         dataset, indexes=indexes, rankers=rankers, encoder=encoder, budget=budget, rows=rows, queries=queries,
-        depth=depth, seed=seed, timeout=timeout, out=folder, on_event=on_event or (lambda _event: None),
+        tune_share=tune_share, depth=depth, seed=seed, timeout=timeout, out=folder,
+        on_event=on_event or (lambda _event: None),
     )  # fmt: skip
     default = "qps@recall=0.95" if bench.primary.startswith("neighbor") else bench.primary
     wanted = parse_target(target or default, primary=bench.primary)

@@ -113,6 +113,47 @@ def test_limit_of_queries_cuts_judgments_and_neighbors_along(tmp_path: Path) -> 
     assert len(vectors.queries["test"]) == 4
 
 
+def test_a_share_of_the_test_queries_to_tune_on(tmp_path: Path) -> None:
+    ids = [f"q{i}" for i in range(7)]
+    qrels = [(query, f"d{1 + i % 3}", 1 + i) for i, query in enumerate(ids)] + [("q3", "d3", 9)]
+    asked = [{"_id": key, "text": f"question {key}"} for key in ids]
+    folder = str(write_beir(tmp_path / "a", queries=asked, qrels={"test": qrels}))
+    whole, shared = load_dataset(folder), load_dataset(folder, tune_share=0.3)
+    assert {split: len(part) for split, part in shared.queries.items()} == {"tune": 2, "test": 5}
+    assert sorted([*shared.queries["tune"].ids, *shared.queries["test"].ids]) == ids
+    assert shared.fingerprint not in ("", whole.fingerprint)
+    assert shared.fingerprint == load_dataset(folder, tune_share=0.3).fingerprint
+    for split, part in shared.queries.items():
+        assert part.split == split
+        for i, key in enumerate(part.ids):
+            alone = shared.qrels[split].take(slice(i, i + 1))
+            before = whole.qrels["test"].take(np.array([ids.index(key)]))
+            assert alone.rows.tolist() == before.rows.tolist()
+            assert alone.grades.tolist() == before.grades.tolist()
+    with pytest.raises(UsageError, match="above 0 and below 1"):
+        load_dataset(folder, tune_share=1.0)
+
+
+def test_a_share_of_queries_keeps_their_neighbors(tmp_path: Path) -> None:
+    corpus, asked = gaussian(50, 4), gaussian(9, 4, seed=1)
+    neighbors = exact_neighbors(corpus, asked, 3, "l2").rows
+    np.savez(tmp_path / "v.npz", corpus=corpus, queries=asked, neighbors=neighbors)
+    shared = load_dataset(str(tmp_path / "v.npz"), tune_share=0.99)
+    assert {split: len(part) for split, part in shared.queries.items()} == {"tune": 8, "test": 1}
+    for split, part in shared.queries.items():
+        assert np.array_equal(
+            shared.neighbors[split].rows, exact_neighbors(corpus, part.require_vectors(), 3, "l2").rows
+        )
+
+
+def test_queries_that_cannot_be_shared_out(tmp_path: Path) -> None:
+    one = write_beir(tmp_path / "one", qrels={"test": [("q1", "d1", 1)]})
+    with pytest.raises(UsageError, match="one test query"):
+        load_dataset(str(one), tune_share=0.5)
+    with pytest.raises(UsageError, match="has tuning queries of its own"):
+        load_dataset("synthetic", tune_share=0.5)
+
+
 def test_limit_of_rows_is_for_vectors_without_judgments(tmp_path: Path) -> None:
     corpus, asked = gaussian(50, 4), gaussian(9, 4, seed=1)
     neighbors = exact_neighbors(corpus, asked, 3, "l2").rows
