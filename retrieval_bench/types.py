@@ -189,7 +189,7 @@ class Examples:
     """What a method may learn from: questions that are never those reported, and judgments of them where there are any.
 
     Attributes:
-        queries: of the split ``train``, or ``tune`` where there is no other.
+        queries: of the split ``train``.
         qrels: aligned with the queries, or None.
     """
 
@@ -213,6 +213,10 @@ class Hits:
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.shape != self.scores.shape:
             raise DataError(f"hits: rows {self.rows.shape} and scores {self.scores.shape} must be one (m, k)")
+
+    def take(self, queries: slice | IntArray) -> Hits:
+        """The answers to these queries, in this order."""
+        return Hits(rows=self.rows[queries], scores=self.scores[queries])
 
 
 @dataclass(frozen=True, kw_only=True)

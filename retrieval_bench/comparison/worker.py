@@ -19,8 +19,8 @@ def main(job: dict[str, Any], descriptor: int) -> None:
         os.sched_setaffinity(0, job["cpus"])  # before anything is imported, so that every engine's threads are pinned
     from retrieval_bench import registry
     from retrieval_bench.measure.memory import private_bytes, settle
-    from retrieval_bench.runner.prepared import opened
-    from retrieval_bench.types import Budget, Examples
+    from retrieval_bench.runner.prepared import learnable, opened
+    from retrieval_bench.types import Budget
 
     replies = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
     importlib.import_module(job["plugin"])
@@ -35,12 +35,11 @@ def main(job: dict[str, Any], descriptor: int) -> None:
     else:
         system = plugin()
         budget, wanted = Budget.model_validate(job["budget"]), plugin.BuildParams.model_validate(job["build"])
-        learn = next((s for s in ("train", "tune") if s in data.queries), None)
+        examples = learnable(data)
         if is_index:
-            asked = data.queries[learn] if learn else None
+            asked = examples.queries if examples else None
             system.build(data.corpus, wanted, budget, metric=data.metric, queries=asked, seed=job["seed"])
         else:
-            examples = Examples(queries=data.queries[learn], qrels=data.qrels.get(learn)) if learn else None
             system.build(data.corpus, wanted, budget, examples=examples, seed=job["seed"])
     ready_seconds = (perf_counter_ns() - start) / 1e9
     queries, k = data.queries["test"], min(job["depth"], len(data.corpus))

@@ -107,7 +107,7 @@ def one_query_is_a_batch_of_one(subject: RankerSubject) -> None:
     batch = subject.built.rank(queries, _K)
     for i in range(0, len(queries), 5):
         alone = subject.built.rank(queries.take(slice(i, i + 1)), _K)
-        _alike(Hits(rows=batch.rows[i : i + 1], scores=batch.scores[i : i + 1]), alone, f"query {i} asked alone")
+        _alike(batch.take(slice(i, i + 1)), alone, f"query {i} asked alone")
 
 
 def queries_run_side_by_side(subject: RankerSubject) -> None:

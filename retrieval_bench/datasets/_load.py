@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval_bench.checks import check_ids, check_vectors
+from retrieval_bench.datasets._apart import learn_apart, share_queries
 from retrieval_bench.datasets._detect import card_for_path, looks_like_path
 from retrieval_bench.datasets._download import download_folder, fetch, how_to_get, local_name
 from retrieval_bench.datasets._fingerprint import fingerprint
 from retrieval_bench.datasets._own import own_rows
-from retrieval_bench.datasets._share import share_queries
 from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, dataset_cards
-from retrieval_bench.types import Corpus, Dataset, Hits, RowIds
+from retrieval_bench.types import Corpus, Dataset, RowIds
 
 _IR_DATASETS = "ir_datasets:"
 
@@ -26,6 +26,7 @@ def load_dataset(
     rows: int | None = None,
     queries: int | None = None,
     tune_share: float | None = None,
+    apart: bool = False,
     progress: bool = False,
 ) -> Dataset:
     """Load a data set by name, check every value of it, and compute its fingerprint.
@@ -35,6 +36,8 @@ def load_dataset(
         rows: keep the first rows of the corpus only; for vectors without judgments.
         queries: keep the first queries of each split only.
         tune_share: make this share of the test queries tuning queries, where there are none.
+        apart: learn from other queries than settings are chosen on: some of ``tune`` become ``train``, where that would
+            be the same or is not there.
         progress: show a progress bar while downloading.
 
     Returns:
@@ -63,6 +66,8 @@ def load_dataset(
         raise DataError(f"{path or name}: has no queries to judge on; name them in its card: [splits] test = ...")
     if tune_share is not None:
         dataset = share_queries(dataset, tune_share)
+    if apart:
+        dataset = learn_apart(dataset)
     dataset = _limited(dataset, rows, queries)
     _check(dataset, str(path or name))
     asked = {
@@ -140,7 +145,7 @@ def _limited(dataset: Dataset, rows: int | None, queries: int | None) -> Dataset
         dataset,
         queries={split: part.take(slice(queries)) for split, part in dataset.queries.items()},
         qrels={split: part.take(slice(queries)) for split, part in dataset.qrels.items()},
-        neighbors={s: Hits(rows=h.rows[:queries], scores=h.scores[:queries]) for s, h in dataset.neighbors.items()},
+        neighbors={split: part.take(slice(queries)) for split, part in dataset.neighbors.items()},
     )
 
 

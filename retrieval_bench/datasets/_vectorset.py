@@ -126,8 +126,4 @@ def _tune_from_train(queries: dict[str, Queries], hits: dict[str, Hits]) -> tupl
     }
     if "train" not in hits:
         return queries | cut, hits
-    of = hits["train"]
-    cut_hits = {
-        split: Hits(rows=of.rows[rows], scores=of.scores[rows]) for split, rows in (("train", stays), ("tune", tune))
-    }
-    return queries | cut, hits | cut_hits
+    return queries | cut, hits | {"train": hits["train"].take(stays), "tune": hits["train"].take(tune)}

@@ -138,7 +138,7 @@ class Knrm:
     def _held_out(self, learn: Judged, held: IntArray, first: Hits, asked: IntArray) -> float:
         if not len(held):
             return 0.0
-        order = self._ordered(Hits(rows=first.rows[held], scores=first.scores[held]), asked[held])
+        order = self._ordered(first.take(held), asked[held])
         return float(np.nanmean(evaluate(order.rows, learn.qrels.take(held), ["nDCG@10"])["nDCG@10"]))
 
     def _ordered(self, first: Hits, asked: IntArray) -> Hits:

@@ -70,7 +70,7 @@ def regress(
         RetrievalBenchError: a revision cannot build or serve a system.
     """
     root = tree or Path(__file__).parents[2]
-    data = load_dataset(dataset, rows=rows)
+    data = load_dataset(dataset, rows=rows, apart=True)
     cards = chosen_cards(data, indexes, rankers)
     data, encoder = encoded_for(data, cards, None)
     folder = store(data)

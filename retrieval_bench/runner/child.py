@@ -16,9 +16,9 @@ from retrieval_bench.protocols import Index, Ranker
 from retrieval_bench.records import Store
 from retrieval_bench.runner.failure import outcome_of
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, Job
-from retrieval_bench.runner.prepared import opened
+from retrieval_bench.runner.prepared import learnable, opened
 from retrieval_bench.runner.serve import Server
-from retrieval_bench.types import Budget, Dataset, Examples, MemoryReport
+from retrieval_bench.types import Budget, MemoryReport
 
 
 def main(job_text: str, descriptor: int, engine_bytes: int) -> None:
@@ -64,17 +64,11 @@ def breach_of_calls(system: Index | Ranker, budget: Budget) -> str | None:
     return f"{calls:,} scorer calls at the build, {allowed:,} are allowed (build_scorer_calls)"
 
 
-def _examples(dataset: Dataset) -> Examples | None:
-    """Queries to learn from: never those that are reported."""
-    split = next((s for s in ("train", "tune") if s in dataset.queries), None)
-    return None if split is None else Examples(queries=dataset.queries[split], qrels=dataset.qrels.get(split))
-
-
 def build(plan: BuildPlan, events: Events) -> None:
     """Build the system, check its size, and save it with its facts; the saved folder appears whole or not at all."""
     with events.phase("load"):
         dataset = opened(plan.dataset_folder, texts=plan.card.kind == "ranker")
-    examples = _examples(dataset)
+    examples = learnable(dataset)
     system: Index | Ranker
     device = DevicePeak()
     with PeakWatch() as memory, CoresWatch() as cores, events.phase("build"):

@@ -19,7 +19,7 @@ from retrieval_bench.datasets import cached_neighbors, exact_neighbors
 from retrieval_bench.encoders import cached_encode
 from retrieval_bench.files import atomic_file, atomic_folder, home
 from retrieval_bench.protocols import Encoder
-from retrieval_bench.types import Corpus, Dataset, Hits, Metric, Qrels, Queries, RowIds
+from retrieval_bench.types import Corpus, Dataset, Examples, Hits, Metric, Qrels, Queries, RowIds
 
 _ASKED = "asked_metric"
 NEIGHBORS = 100  # exact neighbors kept per query: enough for neighbor_recall@100
@@ -104,6 +104,12 @@ def _add_titles(path: Path, dataset: Dataset) -> None:
     if corpus.titles is not None and "title" not in pq.read_schema(path).names:
         with atomic_file(path) as new:
             _write_texts(new, corpus.ids, corpus.texts, corpus.titles)
+
+
+def learnable(dataset: Dataset) -> Examples | None:
+    """Queries to learn from, on which nothing is chosen or reported."""
+    queries = dataset.queries.get("train")
+    return None if queries is None else Examples(queries=queries, qrels=dataset.qrels.get("train"))
 
 
 def opened(folder: Path, *, texts: bool = True) -> Dataset:

@@ -116,7 +116,7 @@ def run(
     threads = budget.threads or usable_cores()
     if threads > usable_cores():
         raise UsageError(f"{threads} threads are asked for, this machine has {usable_cores()} cores for us")
-    data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share, progress=progress)
+    data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share, apart=True, progress=progress)
     cards = chosen_cards(data, indexes, rankers)
     clock = time.perf_counter()
     data, encoder_name = encoded_for(data, cards, encoder, progress=progress)

@@ -35,7 +35,7 @@ class Bench:
         budget: Budget, rows: int | None, queries: int | None, depth: int | None, seed: int, timeout: float, out: Path,
         on_event: OnEvent, tune_share: float | None = None,
     ) -> None:  # fmt: skip
-        data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share)
+        data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share, apart=True)
         if "tune" not in data.queries:
             raise DataError(
                 f"{data.name}: has no tuning queries; name a split in its card ([splits] tune = ...), "

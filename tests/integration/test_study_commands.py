@@ -69,6 +69,18 @@ def test_screening(tmp_path: Path) -> None:
     assert "pain: 6 of 24 records are relevant" in page.read_text(encoding="utf-8")
 
 
+def test_a_learned_ranker_is_chosen_on_queries_that_it_did_not_learn_from(folder: Path, tmp_path: Path) -> None:
+    learned = ["run", str(folder), "--ranker", "ltr", "--measure-seconds", "0.05", "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(app, learned)
+    assert done.exit_code == 1
+    assert "--tune-share" in done.output
+    (folder / "qrels" / "test.tsv").rename(folder / "qrels" / "dev.tsv")
+    rows = ["query-id\tcorpus-id\tscore", "q3\tf4\t1"]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(rows), encoding="utf-8")
+    CliRunner().invoke(app, learned)
+    assert Store(tmp_path / "run").summary().queries == {"train": 2, "tune": 1, "test": 1}
+
+
 def test_a_run_exports_its_winner(folder: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
     command = ["run", str(folder), "--ranker", "bm25", "--measure-seconds", "0.05", "--out", str(tmp_path / "run")]

@@ -244,3 +244,26 @@ def test_own_documents_that_a_card_declares(home_folder: Path) -> None:
     own = load_dataset("quora").queries["test"].own_rows
     assert own is not None
     assert own.tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_nothing_is_learned_from_the_queries_that_are_chosen_on(tmp_path: Path, split: str) -> None:
+    ids = [f"q{i}" for i in range(10)]
+    asked = [{"_id": key, "text": f"question {key}"} for key in ids]
+    qrels = {split: [(key, "d1", 1) for key in ids[:9]], "test": [("q9", "d2", 1)]}
+    folder = str(write_beir(tmp_path / "a", queries=asked, qrels=qrels))
+    data = load_dataset(folder, apart=True)
+    assert {name: len(part) for name, part in data.queries.items()} == {"train": 6, "tune": 3, "test": 1}
+    assert sorted([*data.queries["train"].ids, *data.queries["tune"].ids]) == ids[:9]
+    assert len(data.qrels["train"]) == 6
+    assert data.fingerprint != load_dataset(folder).fingerprint
+
+
+def test_learning_queries_of_their_own_stay(tmp_path: Path) -> None:
+    qrels = {"train": [("q1", "d1", 1)], "dev": [("q2", "d2", 1)], "test": [("q3", "d3", 1)]}
+    folder = str(write_beir(tmp_path / "three", qrels=qrels))
+    assert load_dataset(folder, apart=True).fingerprint == load_dataset(folder).fingerprint
+    alone = write_beir(tmp_path / "alone", qrels={"train": [("q1", "d1", 1)], "test": [("q3", "d3", 1)]})
+    assert set(load_dataset(str(alone), apart=True).queries) == {"tune", "test"}
+    both = load_dataset(folder.replace("three", "alone"), apart=False)
+    assert both.queries["train"].ids == both.queries["tune"].ids == ["q1"]
