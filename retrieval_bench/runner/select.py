@@ -72,28 +72,39 @@ def choose(store: Store, records: Sequence[TrialRecord], *, primary: str, recall
     winner = max(finalists, key=_speed)
     reported = _tied(store, field, primary, "test")
     if primary.startswith("neighbor_recall"):
-        reached = (winner.value(name) or 0) >= recall_target
-        why = (
-            f"{winner.system} is the fastest of {len(finalists)} systems with {primary} >= {recall_target:g}"
-            if reached
-            else f"no system reaches {primary} {recall_target:g}; {winner.system} comes nearest"
-        )
-    elif len(finalists) == 1:
-        why = f"{winner.system} has the best {primary}, and no other is statistically tied with it"
+        why = _by_recall(winner, finalists, f"{primary} {recall_target:g}", (winner.value(name) or 0) >= recall_target)
     else:
-        others = ", ".join(r.system for r in finalists if r is not winner)
-        why = f"{winner.system} is the fastest of those statistically tied for the best {primary} (with {others})"
-    why += f"; chosen on the {split} queries" + (
-        "." if split == "tune" else ", which flatters it: there are no others."
-    )
+        why = _by_judgments(winner, finalists, primary)
+    on = "chosen on the tune queries" if split == "tune" else "chosen on the test queries, which flatters it"
     return Choice(
         chosen={system: r.trial_id for system, r in chosen.items()},
         winner=winner.trial_id,
-        why=why,
+        why=f"{why}; {on}.{_doubt(winner, field, reported, primary, split)}",
         tied=tuple(t for t, is_tied in reported.items() if is_tied),
         primary=primary,
         selected_on=split,
     )
+
+
+def _by_recall(winner: TrialRecord, finalists: Sequence[TrialRecord], wanted: str, reached: bool) -> str:
+    if not reached:
+        return f"no system reaches {wanted}; {winner.system} comes nearest"
+    return f"{winner.system} is the fastest of {len(finalists)} systems that reach {wanted}"
+
+
+def _by_judgments(winner: TrialRecord, finalists: Sequence[TrialRecord], primary: str) -> str:
+    if len(finalists) == 1:
+        return f"{winner.system} has the best {primary}, and no other is statistically tied with it"
+    others = ", ".join(r.system for r in finalists if r is not winner)
+    return f"{winner.system} is the fastest of those statistically tied for the best {primary} (with {others})"
+
+
+def _doubt(winner: TrialRecord, field: Sequence[TrialRecord], tied: dict[str, bool], primary: str, split: str) -> str:
+    """What test queries say against a choice by judgments of tuning queries; empty where they do not."""
+    if split == "test" or tied[winner.trial_id] or primary.startswith("neighbor_recall"):
+        return ""
+    best = max(field, key=lambda r: r.value(primary) or 0.0)
+    return f" The test queries contradict it: {best.system} is better there, beyond chance."
 
 
 def _speed(record: TrialRecord) -> float:

@@ -75,6 +75,18 @@ def test_with_judgments_the_fastest_of_those_tied_for_the_best_wins(tmp_path: Pa
     assert "bm25-0" not in choice.tied
 
 
+def test_it_says_where_the_test_queries_contradict_the_choice(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "nDCG@10"
+    records = [
+        add(store, "ltr", 0, 10, metric=m, test=noisy(0.4, 1), tune=noisy(0.6, 1), kind="ranker"),
+        add(store, "dense", 0, 50, metric=m, test=noisy(0.5, 2), tune=noisy(0.5, 2), kind="ranker"),
+    ]
+    choice = choose(store, records, primary=m, recall_target=0.95)
+    assert choice.winner == "ltr-0"
+    assert "The test queries contradict it: dense is better" in choice.why
+    assert "contradict" not in choose(store, records[1:], primary=m, recall_target=0.95).why
+
+
 def test_without_tuning_queries_it_says_that_the_choice_flatters(tmp_path: Path) -> None:
     store, m = Store(tmp_path), "nDCG@10"
     record = add(store, "bm25", 0, 10, metric=m, test=noisy(0.4), kind="ranker")
