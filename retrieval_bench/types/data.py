@@ -1,4 +1,4 @@
-"""The values that flow through the suite: frozen, keyword-only, with shapes and units.
+"""Collections, questions, judgments and answers: frozen, keyword-only, with shapes and units.
 
 Constructors check structure (shapes, dtypes, lengths). Checks that read every value (NaN, duplicate
 ids) live in ``checks`` and run once, where data enters, so that child processes need not repeat them.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from retrieval_bench.errors import DataError
 
@@ -21,7 +20,6 @@ IntArray = npt.NDArray[np.int64]
 Metric = Literal["ip", "l2", "cos"]
 """``ip``: inner product. ``l2``: Euclidean. ``cos``: rows are normalised once, where data enters, then ``ip``."""
 Split = Literal["train", "tune", "test"]
-Outcome = Literal["ok", "over_budget", "crashed", "timed_out", "refused"]
 
 
 class RowIds(Sequence[str]):
@@ -241,114 +239,3 @@ class Dataset:
     qrels: Mapping[str, Qrels] = field(default_factory=dict)
     neighbors: Mapping[str, Hits] = field(default_factory=dict)
     meta: Mapping[str, str] = field(default_factory=dict)
-
-
-class Frozen(BaseModel):
-    """Base of all validated records: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
-
-
-class Params(Frozen):
-    """Base of build and search parameters of a backend.
-
-    Fields carry their range (``Field(ge=, le=)``) and a ``description``; cards, the tuner and the docs
-    all read them from here. A field that is None is chosen by the backend from the data and the budget.
-    """
-
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Budget(Frozen):
-    """What every system of a comparison may use. None means unlimited.
-
-    Memory counts all that is needed to answer a query: codes, ids, graphs, codebooks, projections and
-    original vectors kept for re-ranking.
-    """
-
-    bytes_per_vector: Positive | None = Field(default=None, description="analytic index bytes / n")
-    index_bytes: Count | None = Field(default=None, description="analytic index bytes in all")
-    peak_bytes: Count | None = Field(default=None, description="private host memory of the trial's process at any time")
-    device_bytes: Count | None = Field(default=None, description="peak memory on the GPU")
-    build_seconds: Positive | None = Field(default=None, description="wall time of the build")
-    latency_ms: Positive | None = Field(default=None, description="single-query latency at latency_percentile")
-    latency_percentile: float = Field(default=95.0, gt=0, lt=100)
-    scorer_calls: Count | None = Field(default=None, description="scorer calls per query")
-    build_scorer_calls: Count | None = Field(default=None, description="scorer calls of the build")
-    tuning_trials: Count | None = Field(default=None, description="settings tried per system")
-    tuning_seconds: Positive | None = Field(default=None, description="wall time of trying settings, per system")
-    threads: Count | None = Field(default=None, description="threads of the engine; None is one per core")
-
-
-class MemoryReport(Frozen):
-    """Analytic bytes of an index by part, e.g. ``{"codes": 409600, "centroids": 65536}``."""
-
-    parts: dict[str, int]
-
-    @property
-    def total(self) -> int:
-        """Bytes in all."""
-        return sum(self.parts.values())
-
-
-class Measurement(Frozen):
-    """One measured quantity with its uncertainty.
-
-    ``value`` is the ``statistic`` (median of repeats, mean over queries, a percentile, or an exact count);
-    ``low``..``high`` is its 95 % interval and ``spread`` the interquartile range of the samples; ``n`` counts
-    them. ``samples`` holds the repeats; per-query values stand in the trial's Parquet file instead.
-    """
-
-    name: str
-    unit: str
-    direction: Literal["higher", "lower", "neither"]
-    statistic: Literal["median", "mean", "percentile", "exact"]
-    value: float
-    low: float
-    high: float
-    spread: float = 0.0
-    n: int = 1
-    samples: tuple[float, ...] = ()
-
-
-class TrialRecord(Frozen):
-    """Everything about one trial: one built system at one search setting. Immutable once written."""
-
-    schema_version: Literal[1] = 1
-    trial_id: str
-    build_id: str
-    dataset: str
-    dataset_fingerprint: str
-    documents: int
-    dimensions: int
-    queries: int
-    depth: int = Field(description="k of the timed searches")
-    system: str = Field(description="name of the card")
-    kind: Literal["index", "ranker"]
-    backend: str
-    card_hash: str
-    build_params: dict[str, Any]
-    search_params: dict[str, Any]
-    seed: int
-    budget: Budget
-    outcome: Outcome
-    reason: str = ""
-    measurements: tuple[Measurement, ...] = ()
-    memory_parts: dict[str, int] = Field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    started: str
-    seconds: float = Field(description="wall time of the trial, its share of the build not counted")
-    code: dict[str, str]
-    machine: dict[str, str]
-    libraries: dict[str, str]
-
-    def measurement(self, name: str) -> Measurement | None:
-        """The measurement of this full name, or None."""
-        return next((m for m in self.measurements if m.name == name), None)
-
-    def value(self, name: str) -> float | None:
-        """The value of the measurement of this full name, or None."""
-        found = self.measurement(name)
-        return None if found is None else found.value
