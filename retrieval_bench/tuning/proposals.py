@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from retrieval_bench.specs import Range, SystemCard
 from retrieval_bench.tuning.space import Dimensions
+from retrieval_bench.types import Params
+
+
+def build_of_the_card(card: SystemCard, build_space: Dimensions, model: type[Params]) -> dict[str, Any]:
+    """What the card builds with, of the parameters in the space; what is None the backend chooses under the budget."""
+    used = {name: card.build.get(name, model.model_fields[name].default) for name in build_space}
+    return {name: value for name, value in used.items() if _holds(build_space[name], value)}
 
 
 def of_the_card(card: SystemCard, search_space: Dimensions, most: int) -> list[dict[str, Any]]:
@@ -66,49 +73,55 @@ class Descent:
 class Guide:
     """Fixes a part of each trial.
 
+    A build that answers to its first setting is asked for more of them; of one that cannot be made under the budget, or
+    does not answer, nothing more is asked.
+
     Args:
-        card: of the system.
-        search_space: its search dimensions.
+        build: build parameters to begin with; the sampler chooses those that are missing.
+        waiting: search settings to begin with.
+        search_space: the search dimensions.
         searches: settings tried on one build before the next is made.
-        given: most settings of the card to begin with.
         descending: whether to lower the best setting, in turns with what the sampler proposes.
     """
 
     def __init__(
-        self, card: SystemCard, search_space: Dimensions, *, searches: int, given: int, descending: bool
-    ) -> None:
-        self._waiting = of_the_card(card, search_space, given)
+        self, build: Mapping[str, Any], waiting: Sequence[Mapping[str, Any]], search_space: Dimensions, *,
+        searches: int, descending: bool,
+    ) -> None:  # fmt: skip
+        self._build = _labelled("build", build)
+        self._waiting = [_labelled("search", setting) for setting in waiting]
         self._descent = Descent(search_space) if descending else None
         self._each = searches if search_space else 1
+        self._number = self._on_build = 0
         self._lowered = False
 
-    def fixed(
-        self, number: int, last: Mapping[str, Any], best: tuple[dict[str, Any], dict[str, Any]] | None
-    ) -> dict[str, Any]:
+    def fixed(self, best: tuple[dict[str, Any], dict[str, Any]] | None) -> dict[str, Any]:
         """Values by label, as ``space.suggest`` names them.
 
         Args:
-            number: of trials so far.
-            last: all values of the last trial, by label.
             best: build and search parameters of the best that met the target.
         """
-        fixed = (
-            {name: value for name, value in last.items() if name.startswith("build.")} if number % self._each else {}
-        )
-        self._lowered = False
-        if self._waiting:
-            return fixed | _labelled("search", self._waiting.pop(0))
-        if self._descent is not None and best is not None and number % 2:
+        if not self._waiting and self._descent is not None and best is not None and self._number % 2:
             lowered = self._descent.propose(best[1])
             if lowered is not None:
                 self._lowered = True
                 return _labelled("build", best[0]) | _labelled("search", lowered)
-        return fixed
+        return self._build | (self._waiting[0] if self._waiting else {})
 
-    def told(self, *, met: bool) -> None:
-        """Whether the trial met the target."""
-        if self._descent is not None and self._lowered:
-            self._descent.told(met=met)
+    def told(self, values: Mapping[str, Any], *, answered: bool, met: bool) -> None:
+        """All values of the trial by label, whether the system answered queries, and whether it met the target."""
+        self._number += 1
+        if self._lowered:
+            self._lowered = False
+            if self._descent is not None:
+                self._descent.told(met=met)
+            return
+        self._on_build += 1
+        if answered or self._on_build > 1:  # else the same setting is tried on the next build
+            self._waiting = self._waiting[1:]
+        self._build = {name: value for name, value in values.items() if name.startswith("build.")}
+        if self._on_build >= self._each or (self._on_build == 1 and not answered):
+            self._build, self._on_build = {}, 0
 
 
 def _labelled(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:

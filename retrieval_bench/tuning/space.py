@@ -45,8 +45,11 @@ def space_of(card: SystemCard) -> tuple[Dimensions, Dimensions]:
                     raise CardError(
                         f"card {card.name!r}, table 'space.{table}': unknown parameter {name!r}; {nearest(name, known)}"
                     )
-        return dict(card.space.build), dict(card.space.search)
-    return _around(plugin.BuildParams, card.build), _around(search_model, card.search) if search_model else {}
+        build, search = dict(card.space.build), dict(card.space.search)
+    else:
+        build = _around(plugin.BuildParams, card.build)
+        search = _around(search_model, card.search) if search_model else {}
+    return {name: _or_automatic(name, d, plugin.BuildParams, card.build) for name, d in build.items()}, search
 
 
 def suggest(trial: Suggests, prefix: str, dimensions: Dimensions, model: type[Params]) -> dict[str, Any]:
@@ -61,6 +64,14 @@ def suggest(trial: Suggests, prefix: str, dimensions: Dimensions, model: type[Pa
         else:
             drawn[name] = trial.suggest_int(label, round(dimension.low), round(dimension.high), log=dimension.log)
     return drawn
+
+
+def _or_automatic(
+    name: str, dimension: Range | Choices, model: type[Params], used: Mapping[str, Any]
+) -> Range | Choices:
+    """What the card leaves to the backend, which knows data and budget, is a choice too."""
+    automatic = used.get(name, model.model_fields[name].default) is None
+    return [None, *dimension] if automatic and isinstance(dimension, list) and None not in dimension else dimension
 
 
 def _around(model: type[Params], used: Mapping[str, Any]) -> Dimensions:

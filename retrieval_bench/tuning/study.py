@@ -14,7 +14,7 @@ from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.job import Floor
 from retrieval_bench.specs import SystemCard
 from retrieval_bench.tuning.bench import Bench
-from retrieval_bench.tuning.proposals import Guide
+from retrieval_bench.tuning.proposals import Guide, build_of_the_card, of_the_card
 from retrieval_bench.tuning.results import Sampler, Search
 from retrieval_bench.tuning.space import space_of, suggest
 from retrieval_bench.tuning.targets import Target
@@ -34,9 +34,9 @@ def search(
 
     A setting whose quality on tuning queries surely misses the target is hopeless, and its speed is not measured.
     Search settings are cheap and builds are not, so each build is asked for a few of them. First come the card's own
-    settings, for at most half of the trials; then the sampler, in turns with the best so far at less effort where a
-    quality is to be reached. Random sampling, the control, is nothing but that. The same call makes the same proposals
-    where the trials' records are there, and so goes on where it was interrupted.
+    build and settings, for at most half of the trials; then the sampler, in turns with the best so far at less effort
+    where a quality is to be reached. Random sampling, the control, is nothing but that. The same call makes the same
+    proposals where the trials' records are there, and so goes on where it was interrupted.
 
     Raises:
         CardError: the card's space does not fit its backend.
@@ -50,19 +50,18 @@ def search(
     builds: set[str] = set()
     spent, first_met, hopeless = 0.0, None, 0
     best: _Best | None = None
-    asked: dict[str, Any] = {}
     guided = sampler != "random"
     guide = Guide(
-        card, search_space, searches=SEARCHES, given=(trials or 2 * SEARCHES) // 2 if guided else 0,
-        descending=guided and target.least is not None,
+        build_of_the_card(card, build_space, plugin.BuildParams) if guided else {},
+        of_the_card(card, search_space, (trials or 2 * SEARCHES) // 2) if guided else [],
+        search_space, searches=SEARCHES, descending=guided and target.least is not None,
     )  # fmt: skip
     while not _used(len(done), spent, trials, seconds):
-        if fixed := guide.fixed(len(done), asked, (best.build, best.search) if best else None):
+        if fixed := guide.fixed((best.build, best.search) if best else None):
             study.enqueue_trial(fixed)
         trial = study.ask()
         build = suggest(trial, "build", build_space, plugin.BuildParams)
         setting = suggest(trial, "search", search_space, search_model)
-        asked = trial.params
         record = bench.measure(card, build, setting, splits=("tune",), effort=QUICK, floor=floor)
         done.append(record)
         if record.build_id not in builds:
@@ -81,7 +80,7 @@ def search(
                 first_met = spent if first_met is None else first_met
                 if best is None or score > best.score:
                     best = _Best(score, record.trial_id, build, setting)
-        guide.told(met=short <= 0)
+        guide.told(trial.params, answered=record.outcome == "ok", met=short <= 0)
         if on_trial is not None:
             on_trial(record)
     return Search(

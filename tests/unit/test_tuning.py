@@ -67,7 +67,7 @@ class TestSpace:
 
     def test_choices_come_from_literals(self) -> None:
         build, _ = space_of(system_card("ivf_pq").model_copy(update={"space": None}))
-        assert build["refine"] == ["float32", "fp16", "int8", "none"]
+        assert build["refine"] == [None, "float32", "fp16", "int8", "none"]
 
     def test_a_parameter_that_does_not_exist_is_an_error_with_the_nearest(self) -> None:
         card = SystemCard.model_validate({**system_card("hnsw").model_dump(), "space": {"search": {"eff": [1]}}})
@@ -159,6 +159,29 @@ def test_the_settings_of_the_card_are_tried_first_and_no_more_than_half() -> Non
     control = Pretended()
     search(control, card, parse_target("qps@recall=0.9"), sampler="random", seed=0, trials=6, seconds=None)  # type: ignore[arg-type]
     assert [s["nprobe"] for s in control.settings[:3]] != [s["nprobe"] for s in bench.settings[:3]]
+
+
+def test_the_build_of_the_card_is_tried_first_and_one_that_cannot_be_made_once() -> None:
+    class Small(Pretended):
+        """Only codes without originals fit."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.builds: list[Any] = []
+
+        def measure(self, card: SystemCard, build: dict[str, Any], search: dict[str, Any], **rest: Any) -> TrialRecord:
+            self.builds.append(build["refine"])
+            record = super().measure(card, build, search, **rest)
+            return record if build["refine"] == "none" else record.model_copy(update={"outcome": "refused"})
+
+    bench, card = Small(), system_card("ivf_pq")
+    search(bench, card, parse_target("qps@recall=0.9"), sampler="tpe", seed=0, trials=24, seconds=None)  # type: ignore[arg-type]
+    assert bench.builds[0] is None
+    fits = bench.builds.index("none")
+    assert bench.builds[fits : fits + 4] == ["none"] * 4
+    own = card.settings()
+    assert bench.settings[: fits + 1] == [own[0]] * (fits + 1)
+    assert bench.settings[fits + 1 : fits + 4] == own[1:4]
 
 
 def test_few_trials_end_near_the_least_effort_that_meets_the_target() -> None:
