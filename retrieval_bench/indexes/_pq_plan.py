@@ -76,9 +76,9 @@ class Layout:
 def choose(name: str, wanted: Wanted, budget: Budget) -> Layout:
     """The best layout that fits.
 
-    Originals are kept as exactly as the budget allows; then codes are as long as it allows, up to half a byte for two
-    dimensions (more where there are few dimensions, or nothing to refine with); centroids take an eighth of it at most
-    while anything else fits.
+    Originals are kept as exactly as the budget allows beside codes of two thirds of the useful length, else beside
+    shorter ones; then codes are as long as it allows, up to half a byte for two dimensions (more where there are few
+    dimensions, or nothing to refine with); centroids take an eighth of it at most while anything else fits.
 
     Raises:
         BudgetError: nothing fits; says how many bytes the smallest layout needs.
@@ -101,10 +101,18 @@ def _layouts(wanted: Wanted, allowed: int | None) -> Iterator[Layout]:
     refined = [cut for cut in scanned if _useful_with_refine(wanted, cut[0])] or scanned
     alone = [(*cut, bits) for bits in _bits_without_refine(wanted) for cut in _cuts(wanted, bits)]
     alone.sort(key=lambda cut: cut[0] * cut[2], reverse=True)  # stable: of two codes of one length, that of 8 bits
+    # On 50,000 GloVe vectors at 128 bytes, codes of 25 bytes and 8-bit originals reach recall .95 at 7,500 queries/s,
+    # codes of 13 bytes and 16-bit originals at 6,000: what codes do not find, nothing re-ranks.
+    long = [cut for cut in refined if 3 * cut[0] >= 2 * refined[0][0]]
+    short = [cut for cut in refined if cut not in long]
+    refines = (wanted.refine,) if wanted.refine else REFINES
     for lists in _list_counts(wanted, allowed):
-        for refine in (wanted.refine,) if wanted.refine else REFINES:
-            for m, dim, bits in alone if refine == "none" else [(*cut, wanted.bits or 4) for cut in refined]:
-                yield Layout(lists=lists, dim=dim, sub_quantizers=m, bits=bits, refine=refine)
+        for cuts in (long, short):
+            for refine in refines:
+                for m, dim in cuts if refine != "none" else ():
+                    yield Layout(lists=lists, dim=dim, sub_quantizers=m, bits=wanted.bits or 4, refine=refine)
+        for m, dim, bits in alone if "none" in refines else ():
+            yield Layout(lists=lists, dim=dim, sub_quantizers=m, bits=bits, refine="none")
 
 
 def _bits_without_refine(wanted: Wanted) -> tuple[int, ...]:
