@@ -67,6 +67,9 @@ def tune(
         console.print(f"No setting of any system meets {done.target}.", highlight=False)
         raise typer.Exit(1)
     console.print(f"Pick for {done.target}: {done.winner.system} ({done.winner.held_out.trial})", highlight=False)
+    if done.in_turns:
+        speeds = ", ".join(f"{name} {qps:,.0f}" for name, qps in sorted(done.in_turns.items(), key=lambda s: -s[1]))
+        console.print(f"Queries per second, measured in turns: {speeds}", highlight=False, soft_wrap=True)
     if done.lottery is not None:
         named = ", ".join(str(w) for w in done.winners())
         console.print(

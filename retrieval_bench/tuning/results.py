@@ -57,12 +57,15 @@ class Tuning(Frozen):
     sampler: Sampler
     budget: Budget
     systems: tuple[Tuned, ...]
+    in_turns: dict[str, float] = Field(
+        default_factory=dict, description="queries per second of the fastest systems' picks, measured in turns"
+    )
 
     @property
     def winner(self) -> Tuned | None:
-        """The best system of the first seed by its tuning queries; None when none met the target."""
-        names = self.winners()
-        return next((s for s in self.systems if names and s.system == names[0]), None)
+        """The fastest in turns where that was measured, else the first seed's best on tuning queries, if one met it."""
+        name = max(self.in_turns, key=self.in_turns.__getitem__) if self.in_turns else next(iter(self.winners()), None)
+        return next((s for s in self.systems if s.system == name), None)
 
     def winners(self) -> list[str | None]:
         """By seed, the system that won on tuning queries; None where none met the target."""

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from retrieval_bench.comparison import race
+from retrieval_bench.comparison.compare import contender
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
@@ -18,6 +22,7 @@ from retrieval_bench.tuning.targets import Target, parse_target
 from retrieval_bench.types import Budget, TrialRecord
 
 DEFAULT_TRIALS = 24
+_NEAR = 2.0  # a system that seemed half as fast as the fastest may be faster: other work on the machine
 
 
 def tune(
@@ -96,9 +101,10 @@ def tune(
             )
             _keep_best(bench, systems[-1])
         systems.sort(key=lambda s: (s.searches[0].score is None, -(s.searches[0].score or 0.0)))
+        in_turns = _in_turns(bench, systems) if wanted.objective == "qps" else {}
         tuning = Tuning(
             dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
-            systems=tuple(systems),
+            systems=tuple(systems), in_turns=in_turns,
         )  # fmt: skip
         write_text(folder / "tuning.json", tuning.model_dump_json(indent=1) + "\n")
     return tuning
@@ -133,6 +139,18 @@ def _held_out(
         high=quality.high if quality else None, met=target.shortfall(record, "test") <= 0,
         optimism=gap, optimism_low=low, optimism_high=high,
     )  # fmt: skip
+
+
+def _in_turns(bench: Bench, systems: Sequence[Tuned]) -> dict[str, float]:
+    """Queries per second of the picks that may be the fastest: timings that lie minutes apart decide nothing."""
+    fastest = max((s.searches[0].score or 0.0 for s in systems), default=0.0)
+    near = [s for s in systems if s.held_out and (s.searches[0].score or 0.0) >= fastest / _NEAR]
+    found = [contender(bench.records, bench.records.record(s.held_out.trial), s.system) for s in near if s.held_out]
+    racing = [c for c in found if c is not None]
+    if len(racing) < 2:
+        return {}
+    done = race(racing)
+    return {name: done.queries / float(np.median(done.seconds[:, i])) for i, name in enumerate(done.names)}
 
 
 def _keep_best(bench: Bench, system: Tuned) -> None:

@@ -1,5 +1,6 @@
 """Tuning through the runner: held-out queries are asked once, nothing is done twice."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,19 @@ def test_the_fastest_setting_that_meets_the_target_is_picked_and_measured_on_hel
     held_out = records.record(system.held_out.trial)
     assert held_out.build_id == records.record(search.best or "").build_id
     assert held_out.value("tune/neighbor_recall@10") is None
+
+
+def test_the_fastest_of_several_systems_is_told_by_turns(tuned: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[tune.__module__], "_NEAR", 1e9)  # however fast they seem
+    (tuned.folder / "more.toml").write_text(CARD.replace('"lists"', '"more"').replace("= 32", "= 16", 1))
+    cards = [str(tuned.folder / f"{name}.toml") for name in ("lists", "more")]
+    done = tune(
+        str(tuned.folder / "v.npy"), indexes=cards, target="qps@recall=0.3", effort=QUICK, out=tuned.folder / "two",
+        budget=rb.Budget(threads=1, tuning_trials=2), sampler="random",
+    )  # fmt: skip
+    assert set(done.in_turns) == {"lists", "more"}
+    assert done.winner is not None
+    assert done.winner.system == max(done.in_turns, key=lambda name: done.in_turns[name])
 
 
 def test_tuning_never_sees_held_out_queries_and_does_not_time_the_hopeless(tuned: Tuned, first: Tuning) -> None:

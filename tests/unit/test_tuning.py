@@ -147,6 +147,9 @@ def test_the_lottery_is_how_often_two_seeds_disagree() -> None:
     assert tuning.lottery == pytest.approx(2 / 3)
     assert tuning.winner is not None
     assert tuning.winner.system == "a"
+    raced = tuning.model_copy(update={"in_turns": {"a": 900.0, "b": 1000.0}}).winner
+    assert raced is not None
+    assert raced.system == "b"  # what was measured in turns decides
 
 
 def test_the_settings_of_the_card_are_tried_first_and_no_more_than_half() -> None:
