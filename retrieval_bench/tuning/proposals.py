@@ -35,39 +35,50 @@ class Descent:
     """Lowers one search parameter after the other: by halves on a log scale, between what misses and what meets.
 
     Most search parameters buy quality with time, so the fastest setting that meets a target has none of them higher
-    than needed. Proposals depend on what was told alone, so an interrupted tuning repeats them.
+    than needed, and a setting that misses it tells the same of all that are lower. Proposals depend on what was tried
+    alone, so an interrupted tuning repeats them.
 
     Args:
         search_space: the dimensions; those that are choices stay as they are.
     """
 
     def __init__(self, search_space: Dimensions) -> None:
-        self._floors = {name: d.low for name, d in search_space.items() if isinstance(d, Range) and d.low > 0}
+        self._least = {name: d.low for name, d in search_space.items() if isinstance(d, Range) and d.low > 0}
         self._turn = 0
-        self._asked: tuple[str, float] | None = None
+        self._asked: dict[str, Any] | None = None
 
-    def propose(self, best: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The best search setting with one parameter lowered; None where all are as low as they can be."""
-        names = list(self._floors)
+    def propose(self, best: Mapping[str, Any], missed: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any] | None:
+        """The best search setting with one parameter lowered; None where all are as low as they can be.
+
+        Args:
+            best: that met the target.
+            missed: settings of the same build that did not.
+        """
+        names = list(self._least)
         for _ in names:
             name = names[self._turn % len(names)]
             self._turn += 1
-            value, floor = best.get(name), self._floors[name]
+            value, floor = best.get(name), self._floor(name, best, missed)
             if not isinstance(value, int | float) or value <= floor:
                 continue
             middle = math.sqrt(floor * value)
             lower = math.floor(middle) if isinstance(value, int) else middle
             lower = max(lower, math.ceil(floor) if isinstance(value, int) else floor)
-            if lower < value and (name, lower) != self._asked and not math.isclose(lower, value, rel_tol=0.02):
-                self._asked = (name, lower)
-                return {**best, name: lower}
+            proposed = {**best, name: lower}
+            if lower < value and proposed != self._asked and not math.isclose(lower, value, rel_tol=0.02):
+                self._asked = proposed
+                return proposed
         return None
 
-    def told(self, *, met: bool) -> None:
-        """Whether the last proposal met the target."""
-        if self._asked is not None and not met:
-            name, value = self._asked
-            self._floors[name] = max(self._floors[name], value + 1 if isinstance(value, int) else value)
+    def _floor(self, name: str, best: Mapping[str, Any], missed: Sequence[Mapping[str, Any]]) -> float:
+        """The least value that may still meet the target with the others as they are in the best setting."""
+        floor = self._least[name]
+        for setting in missed:
+            others = [(setting[other], value, other in self._least) for other, value in best.items() if other != name]
+            as_costly = all(tried >= value if ordered else tried == value for tried, value, ordered in others)
+            if as_costly and setting[name] < best[name]:
+                floor = max(floor, setting[name] + 1 if isinstance(best[name], int) else setting[name])
+        return floor
 
 
 class Guide:
@@ -94,6 +105,7 @@ class Guide:
         self._each = searches if search_space else 1
         self._number = self._on_build = 0
         self._lowered = False
+        self._missed: list[tuple[dict[str, Any], dict[str, Any]]] = []
 
     def fixed(self, best: tuple[dict[str, Any], dict[str, Any]] | None) -> dict[str, Any]:
         """Values by label, as ``space.suggest`` names them.
@@ -102,7 +114,8 @@ class Guide:
             best: build and search parameters of the best that met the target.
         """
         if not self._waiting and self._descent is not None and best is not None and self._number % 2:
-            lowered = self._descent.propose(best[1])
+            missed = [search for build, search in self._missed if build == _labelled("build", best[0])]
+            lowered = self._descent.propose(best[1], missed)
             if lowered is not None:
                 self._lowered = True
                 return _labelled("build", best[0]) | _labelled("search", lowered)
@@ -111,15 +124,18 @@ class Guide:
     def told(self, values: Mapping[str, Any], *, answered: bool, met: bool) -> None:
         """All values of the trial by label, whether the system answered queries, and whether it met the target."""
         self._number += 1
+        build = {name: value for name, value in values.items() if name.startswith("build.")}
+        if not met:
+            prefix = "search."
+            setting = {n.removeprefix(prefix): value for n, value in values.items() if n.startswith(prefix)}
+            self._missed.append((build, setting))
         if self._lowered:
             self._lowered = False
-            if self._descent is not None:
-                self._descent.told(met=met)
             return
         self._on_build += 1
         if answered or self._on_build > 1:  # else the same setting is tried on the next build
             self._waiting = self._waiting[1:]
-        self._build = {name: value for name, value in values.items() if name.startswith("build.")}
+        self._build = build
         if self._on_build >= self._each or (self._on_build == 1 and not answered):
             self._build, self._on_build = {}, 0
 

@@ -13,7 +13,7 @@ from retrieval_bench.specs import Range, SystemCard, system_card, system_cards
 from retrieval_bench.tuning import Target, Tuned, Tuning, parse_target
 from retrieval_bench.tuning.proposals import Descent
 from retrieval_bench.tuning.results import Sampler, Search
-from retrieval_bench.tuning.space import space_of
+from retrieval_bench.tuning.space import Dimensions, space_of
 from retrieval_bench.tuning.study import search
 from retrieval_bench.types import Budget, TrialRecord
 
@@ -198,9 +198,16 @@ def test_a_descent_halves_between_what_misses_and_what_meets() -> None:
     descent = Descent({"a": Range(low=1, high=100, log=True), "b": [1, 2], "c": Range(low=2, high=9)})
     best = {"a": 64, "b": 2, "c": 2}
     assert descent.propose(best) == {"a": 8, "b": 2, "c": 2}
-    descent.told(met=False)
-    assert descent.propose(best) == {"a": 24, "b": 2, "c": 2}  # c is as low as it may be
-    descent.told(met=True)
-    assert descent.propose({"a": 24, "b": 2, "c": 2}) == {"a": 14, "b": 2, "c": 2}
+    missed = [{"a": 8, "b": 2, "c": 2}]
+    assert descent.propose(best, missed) == {"a": 24, "b": 2, "c": 2}  # c is as low as it may be
+    assert descent.propose({"a": 24, "b": 2, "c": 2}, missed) == {"a": 14, "b": 2, "c": 2}
     assert Descent({"b": [1, 2]}).propose({"b": 2}) is None
     assert Descent({"a": Range(low=4, high=9)}).propose({"a": 4}) is None
+
+
+def test_a_descent_learns_from_whatever_missed_with_the_others_at_least_as_high() -> None:
+    space: Dimensions = {"a": Range(low=1, high=100, log=True), "b": ["x", "y"], "c": Range(low=1, high=9)}
+    best = {"a": 16, "b": "x", "c": 2}
+    assert Descent(space).propose(best, [{"a": 4, "b": "x", "c": 8}]) == {"a": 8, "b": "x", "c": 2}
+    assert Descent(space).propose(best, [{"a": 4, "b": "x", "c": 1}]) == {"a": 4, "b": "x", "c": 2}
+    assert Descent(space).propose(best, [{"a": 4, "b": "y", "c": 8}]) == {"a": 4, "b": "x", "c": 2}
