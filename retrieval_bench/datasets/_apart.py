@@ -48,7 +48,8 @@ def learn_apart(dataset: Dataset, *, seed: int = 0) -> Dataset:
     if tune is None or (train is not None and list(train.ids) != list(tune.ids)):
         return dataset
     if len(tune) < 2:
-        return replace(dataset, queries={split: q for split, q in dataset.queries.items() if split != "train"})
+        queries = {split: part for split, part in dataset.queries.items() if split != "train"}
+        return replace(dataset, queries=queries, qrels={s: part for s, part in dataset.qrels.items() if s != "train"})
     choose, learn = _drawn(len(tune), min(round(_CHOOSE * len(tune)), _MOST), seed)
     return _parted(dataset, "tune", {"train": learn, "tune": choose})
 

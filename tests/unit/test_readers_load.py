@@ -264,6 +264,7 @@ def test_learning_queries_of_their_own_stay(tmp_path: Path) -> None:
     folder = str(write_beir(tmp_path / "three", qrels=qrels))
     assert load_dataset(folder, apart=True).fingerprint == load_dataset(folder).fingerprint
     alone = write_beir(tmp_path / "alone", qrels={"train": [("q1", "d1", 1)], "test": [("q3", "d3", 1)]})
-    assert set(load_dataset(str(alone), apart=True).queries) == {"tune", "test"}
+    single = load_dataset(str(alone), apart=True)
+    assert set(single.queries) == set(single.qrels) == {"tune", "test"}
     both = load_dataset(folder.replace("three", "alone"), apart=False)
     assert both.queries["train"].ids == both.queries["tune"].ids == ["q1"]
