@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from retrieval_bench import registry
-from retrieval_bench.comparison.race import Contender, race
+from retrieval_bench.comparison.again import asked_again
+from retrieval_bench.comparison.race import Contender, race, ratio_in_new_processes
 from retrieval_bench.comparison.verdict import Finding, Verdict, judge_quality, judge_speed
 from retrieval_bench.datasets.trec import read_qrels, read_run
 from retrieval_bench.errors import UsageError
@@ -41,7 +43,7 @@ def compare(
 
     Quality is compared query by query on held-out queries. Speed is compared where both are trials whose built indexes
     are still there: they are served side by side and measured in turns, for timings of two different runs hold the
-    noise between runs.
+    noise between runs. A difference too small to be sure of is asked again in new processes.
 
     Args:
         a: a trial id (or its beginning), a system of the run ``out``, a run's folder (its winner), or a TREC run file.
@@ -95,14 +97,16 @@ def contender(store: Store, trial: TrialRecord, name: str) -> Contender | None:
 def _speed(a: _Side, b: _Side, level: float) -> Finding | None:
     if a.trial is None or b.trial is None or a.store is None or b.store is None or a.trial.kind != b.trial.kind:
         return None  # a ranker's time holds the encoding of the query, an index's does not
-    pair = contender(a.store, a.trial, "a"), contender(b.store, b.trial, "b")
-    if pair[0] is None or pair[1] is None:
+    first, second = contender(a.store, a.trial, "a"), contender(b.store, b.trial, "b")
+    if first is None or second is None:
         return None
-    done = race([pair[0], pair[1]])
-    return judge_speed(
+    pair = [first, second]
+    done = race(pair, level=level)
+    found = judge_speed(
         done.seconds[:, 0], done.seconds[:, 1], per=done.queries, level=level, decided=bool(done.decided),
         what="speed, measured in turns",
     )  # fmt: skip
+    return asked_again(found, partial(ratio_in_new_processes, pair), level=level)
 
 
 def _trials(a: str, b: str, out: Path | None, metric: str | None) -> list[tuple[str, _Side]]:

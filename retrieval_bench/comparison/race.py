@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.runner.isolate import pinned_cpus, thread_environment
-from retrieval_bench.statistics import GroupSequential
+from retrieval_bench.statistics import GroupSequential, paired_ratio
 from retrieval_bench.types import Budget, Hits
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -194,7 +194,29 @@ def take_turns(
     )  # fmt: skip
 
 
-def race(contenders: Sequence[Contender], *, looks: int = 5, rounds: int = 12, seconds: float = 60.0) -> Race:
+def race(
+    contenders: Sequence[Contender], *, looks: int = 5, rounds: int = 12, seconds: float = 60.0, level: float = 0.05,
+    seed: int = 0,
+) -> Race:  # fmt: skip
     """Serve and measure in turns (see ``served`` and ``take_turns``)."""
     with served(contenders) as running:
-        return take_turns(running, looks=looks, rounds=rounds, seconds=seconds)
+        return take_turns(running, looks=looks, rounds=rounds, seconds=seconds, level=level, seed=seed)
+
+
+def ratio_in_new_processes(
+    pair: Sequence[Contender], before: int, *, looks: int = 5, rounds: int = 12, seconds: float = 60.0
+) -> float:
+    """How many times faster the first of a pair is, in processes started for this measurement.
+
+    Args:
+        pair: two contenders.
+        before: pairs of processes measured before; after an odd number of them the second is started first, for what
+            starts first may find more memory in one piece.
+        looks: most looks, as for ``take_turns``.
+        rounds: of each look.
+        seconds: after so long no further look is begun.
+    """
+    turned = before % 2 == 1
+    done = race(pair[::-1] if turned else pair, looks=looks, rounds=rounds, seconds=seconds, seed=before)
+    ratio = paired_ratio(done.seconds[:, 1], done.seconds[:, 0]).value
+    return 1 / ratio if turned else ratio

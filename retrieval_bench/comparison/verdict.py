@@ -37,6 +37,8 @@ class Finding:
         n: queries or rounds.
         different: whether the change is claimed. Test and interval must agree; where speeds were compared in several
             looks, the sequential test decides, for it alone knows of the looks.
+        processes: pairs of processes that were measured; the interval is over them where there are several (see
+            ``comparison.again``).
     """
 
     what: str
@@ -50,6 +52,7 @@ class Finding:
     detectable: float
     n: int
     different: bool
+    processes: int = 1
 
     @property
     def word(self) -> Word:
@@ -70,6 +73,8 @@ class Finding:
             by, ends = f"{self.change:.3f} times", f"{self.low:.3f} to {self.high:.3f}"
             figures, least = f"{self.a:,.0f}/s and {self.b:,.0f}/s", f"{100 * (self.detectable - 1):.1f} %"
             size = f"{self.n:,} rounds"
+            if self.processes > 1:
+                ends += f" over {self.processes} pairs of processes"
         said = "no difference that this test could see" if self.word == "no difference" else self.word
         return (
             f"{self.what}: {said}: {by} ({ends}), {sure}; {figures}; {size} show a change of {least} in 8 of 10 cases"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.comparison import Finding, judge_quality, judge_speed
+from retrieval_bench.comparison import Finding, asked_again, judge_quality, judge_speed
 from retrieval_bench.contract import ContractError, check_hits
 from retrieval_bench.statistics import holm, rounds_needed
 from retrieval_bench.types import Hits
@@ -36,20 +36,17 @@ class Side:
     memory: dict[str, int]
 
 
-def complaints(
-    base: Side, head: Side, seconds: npt.NDArray[np.float64], *, documents: int, decided: bool, level: float = LEVEL
-) -> list[str]:
+def complaints(base: Side, head: Side, speed: Finding, *, documents: int, level: float = LEVEL) -> list[str]:
     """What is worse in head, one line each; empty when nothing is shown to be.
 
-    The error of blaming unchanged code is ``level`` in all: half of it for speed (held by the sequential test that gave
-    ``decided``), half for all quality measurements together (Holm). What is compared exactly adds none.
+    The error of blaming unchanged code is ``level`` in all: half of it for speed (see ``judged_speed``), half for all
+    quality measurements together (Holm). What is compared exactly adds none.
 
     Args:
         base: what the base revision gave.
         head: what the head gave, on the same queries.
-        seconds: (rounds, 2) of base and head, measured in turns.
+        speed: head against base.
         documents: rows of the corpus.
-        decided: whether the sequential test, at half the level, tells the speeds apart.
         level: error allowed.
     """
     m, k = base.hits.rows.shape
@@ -58,10 +55,28 @@ def complaints(
     except ContractError as error:
         return [f"answers: {error}"]
     found = [*_quality(base, head, level / 2), *_memory(base, head)]
-    speed = judge_speed(seconds[:, 1], seconds[:, 0], per=m, decided=decided)
     if speed.word == "worse":
         found.append(speed.text)
     return found
+
+
+def judged_speed(
+    seconds: npt.NDArray[np.float64], once_more: Callable[[int], float], *, decided: bool, per: int = 1,
+    level: float = LEVEL,
+) -> Finding:  # fmt: skip
+    """Head's speed against base's, called worse with an error of half the level.
+
+    Args:
+        seconds: (rounds, 2) of base and head, measured in turns in one pair of processes.
+        once_more: measures a new pair of processes (see ``comparison.again``): how many times faster head is.
+        decided: whether the sequential test, at half the level, tells the speeds apart.
+        per: queries answered in those seconds.
+        level: error allowed to the gate.
+    """
+    found = judge_speed(seconds[:, 1], seconds[:, 0], per=per, decided=decided)
+    if found.word != "worse":
+        return found  # a head that is faster needs no second look: the gate does not claim it
+    return asked_again(found, once_more, level=level)  # of two sides: half of it falls to "worse"
 
 
 def planned_rounds(base: npt.ArrayLike, head: npt.ArrayLike, *, looks: int) -> int:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from retrieval_bench.comparison import Finding
 from retrieval_bench.errors import UsageError
-from retrieval_bench.regress import PILOT, Side, complaints, planned_rounds
+from retrieval_bench.regress import PILOT, Side, complaints, judged_speed, planned_rounds
 from retrieval_bench.regress.in_process import measured_in_turns
 from retrieval_bench.regress.run import checked_out
 from retrieval_bench.types import Hits
@@ -27,8 +28,14 @@ BASE = Side(
 
 
 def judged(head: Side, slower: float = 1.0) -> list[str]:
-    seconds = RNG.lognormal(0, 0.02, (60, 2)) * [1.0, slower]
-    return complaints(BASE, head, seconds, documents=500, decided=slower != 1.0)
+    speed = timed(slower, [1 / slower] * 9)
+    return complaints(BASE, head, speed, documents=500)
+
+
+def timed(slower: float, again: list[float]) -> Finding:
+    """What a gate finds whose first pair of processes differs by this factor, the next ones by those."""
+    seconds, left = RNG.lognormal(0, 0.02, (60, 2)) * [1.0, slower], iter(again)
+    return judged_speed(seconds, lambda _: next(left), decided=slower != 1.0)
 
 
 def test_unchanged_code_is_not_blamed() -> None:
@@ -43,6 +50,26 @@ def test_head_may_be_better() -> None:
 def test_a_slower_head_is_blamed_with_the_ratio() -> None:
     (line,) = judged(BASE, slower=1.05)
     assert line.startswith("speed: worse: 0.9")
+    assert "over 6 pairs of processes" in line
+
+
+def test_a_slow_process_is_no_slow_code() -> None:
+    found = timed(1.03, [0.98, 0.97, 1.01, 0.97, 0.97])
+    assert found.word == "no difference"
+    assert found.processes == 4, "the first pair that favours head ends it"
+    assert found.low < 1 < found.high
+
+
+def test_what_no_process_explains_is_blamed_at_once() -> None:
+    assert timed(1.5, []).word == "worse"
+    assert timed(0.97, []).word == "better", "the gate claims no gain, so it spends nothing on one"
+
+
+def test_a_head_that_every_pair_finds_slower_is_blamed_for_the_middle_of_them() -> None:
+    found = timed(1.03, [0.99, 0.95, 0.96, 0.98, 0.96])
+    assert found.word == "worse"
+    assert (found.low, found.high) == (0.95, 0.99)
+    assert found.p == pytest.approx(2**-5)
 
 
 def test_lost_recall_is_blamed() -> None:
