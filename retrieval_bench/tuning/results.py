@@ -67,6 +67,11 @@ class Tuning(Frozen):
         name = max(self.in_turns, key=self.in_turns.__getitem__) if self.in_turns else next(iter(self.winners()), None)
         return next((s for s in self.systems if s.system == name), None)
 
+    @property
+    def finalists(self) -> dict[str, str]:
+        """Trials of the picks that were measured in turns, by system."""
+        return {s.system: s.held_out.trial for s in self.systems if s.held_out and s.system in self.in_turns}
+
     def winners(self) -> list[str | None]:
         """By seed, the system that won on tuning queries; None where none met the target."""
         found: list[str | None] = []

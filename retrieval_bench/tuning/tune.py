@@ -101,7 +101,7 @@ def tune(
             )
             _keep_best(bench, systems[-1])
         systems.sort(key=lambda s: (s.searches[0].score is None, -(s.searches[0].score or 0.0)))
-        in_turns = _in_turns(bench, systems) if wanted.objective == "qps" else {}
+        in_turns = _in_turns(bench, systems, _written(folder)) if wanted.objective == "qps" else {}
         tuning = Tuning(
             dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
             systems=tuple(systems), in_turns=in_turns,
@@ -141,11 +141,25 @@ def _held_out(
     )  # fmt: skip
 
 
-def _in_turns(bench: Bench, systems: Sequence[Tuned]) -> dict[str, float]:
+def _written(folder: Path) -> Tuning | None:
+    """What an earlier call left in the folder; None where there is nothing, or of another version."""
+    try:
+        return Tuning.model_validate_json((folder / "tuning.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _in_turns(bench: Bench, systems: Sequence[Tuned], before: Tuning | None) -> dict[str, float]:
     """Queries per second of the picks that may be the fastest: timings that lie minutes apart decide nothing."""
     fastest = max((s.searches[0].score or 0.0 for s in systems), default=0.0)
-    near = [s for s in systems if s.held_out and (s.searches[0].score or 0.0) >= fastest / _NEAR]
-    found = [contender(bench.records, bench.records.record(s.held_out.trial), s.system) for s in near if s.held_out]
+    near = {
+        s.system: s.held_out.trial
+        for s in systems
+        if s.held_out and (s.searches[0].score or 0.0) >= fastest / _NEAR
+    }  # fmt: skip
+    if before is not None and before.in_turns and before.finalists == near:
+        return before.in_turns
+    found = [contender(bench.records, bench.records.record(trial), name) for name, trial in near.items()]
     racing = [c for c in found if c is not None]
     if len(racing) < 2:
         return {}

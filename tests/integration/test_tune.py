@@ -82,13 +82,19 @@ def test_the_fastest_of_several_systems_is_told_by_turns(tuned: Tuned, monkeypat
     monkeypatch.setattr(sys.modules[tune.__module__], "_NEAR", 1e9)  # however fast they seem
     (tuned.folder / "more.toml").write_text(CARD.replace('"lists"', '"more"').replace("= 32", "= 16", 1))
     cards = [str(tuned.folder / f"{name}.toml") for name in ("lists", "more")]
-    done = tune(
-        str(tuned.folder / "v.npy"), indexes=cards, target="qps@recall=0.3", effort=QUICK, out=tuned.folder / "two",
-        budget=rb.Budget(threads=1, tuning_trials=2), sampler="random",
-    )  # fmt: skip
+
+    def again() -> Tuning:
+        return tune(
+            str(tuned.folder / "v.npy"), indexes=cards, target="qps@recall=0.3", effort=QUICK,
+            out=tuned.folder / "two", budget=rb.Budget(threads=1, tuning_trials=2), sampler="random",
+        )  # fmt: skip
+
+    done = again()
     assert set(done.in_turns) == {"lists", "more"}
     assert done.winner is not None
     assert done.winner.system == max(done.in_turns, key=lambda name: done.in_turns[name])
+    monkeypatch.setattr(sys.modules[tune.__module__], "race", None)
+    assert again() == done, "the same picks are not raced twice"
 
 
 def test_tuning_never_sees_held_out_queries_and_does_not_time_the_hopeless(tuned: Tuned, first: Tuning) -> None:
