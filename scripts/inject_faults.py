@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from simulate_statistics import World, record_noise, share
+from simulate_statistics import Processes, World, record_noise, share
 
 from retrieval_bench.comparison import Finding
 from retrieval_bench.datasets import exact_neighbors
 from retrieval_bench.files import write_text
 from retrieval_bench.quality import neighbor_recall
 from retrieval_bench.regress import LEVEL, PILOT, Side, complaints, judged_speed, planned_rounds
-from retrieval_bench.statistics import GroupSequential, paired_ratio
+from retrieval_bench.statistics import paired_ratio
 from retrieval_bench.types import Hits
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "regression_gate.md"
@@ -78,48 +78,22 @@ def gate(code: Code, world: World, fault: str, differ: float) -> bool:
         hits = ties_wrong(hits)
     grown = 1.1 if fault == "memory" else 1.0
     head = code.side(hits, BYTES * 1.1 * grown * rng.normal(1, 0.01), round(BYTES * grown))
-    speed = Processes(world, 1.05 if fault == "slower" else 1.0, differ).finding()
+    speed = judged(Processes(world, (1.0, 1.05 if fault == "slower" else 1.0), differ))
     return bool(complaints(base, head, speed, documents=N))
 
 
-class Processes:
-    """Base and head in pairs of processes, each of which is faster or slower by chance for as long as it lives.
+def judged(processes: Processes) -> Finding:
+    """What the gate says of head's speed, base being the first of each pair of processes."""
+    speeds = processes.started()
+    first, second = processes.world.timings(PILOT, speeds).T
+    rounds = planned_rounds(first, second, looks=LOOKS)
+    seconds, decided = processes.race(speeds, rounds=rounds, looks=LOOKS, level=LEVEL / 2)
 
-    Args:
-        world: draws rounds.
-        slower: of head.
-        differ: standard deviation of the logarithm of a process's speed.
-    """
+    def once_more(_: int) -> float:
+        again, _decided = processes.race(processes.started(), rounds=rounds, looks=LOOKS)
+        return paired_ratio(again[:, 0], again[:, 1]).value
 
-    def __init__(self, world: World, slower: float, differ: float) -> None:
-        self.world, self.slower, self.differ = world, slower, differ
-
-    def finding(self) -> Finding:
-        """What the gate says of head's speed."""
-        speeds = self._start()
-        first, second = self.world.timings(PILOT, speeds).T
-        rounds = planned_rounds(first, second, looks=LOOKS)
-        seconds, test = self._race(speeds, rounds, LEVEL / 2)
-
-        def once_more(_: int) -> float:
-            seconds, _test = self._race(self._start(), rounds, LEVEL)
-            return paired_ratio(seconds[:, 0], seconds[:, 1]).value
-
-        return judged_speed(seconds, once_more, decided=bool(test.decided))
-
-    def _start(self) -> tuple[float, float]:
-        base, head = np.exp(self.world.rng.normal(0, self.differ, 2))
-        return float(base), float(head * self.slower)
-
-    def _race(self, speeds: tuple[float, float], rounds: int, level: float) -> tuple[Array, GroupSequential]:
-        test = GroupSequential(
-            ["base", "head"], looks=LOOKS, level=level, resamples=500, seed=int(self.world.rng.integers(1 << 30))
-        )
-        seconds: list[Array] = []
-        while not test.finished:
-            seconds.append(self.world.timings(rounds, speeds))
-            test.look(np.log(seconds[-1]))
-        return np.concatenate(seconds), test
+    return judged_speed(seconds, once_more, decided=decided)
 
 
 def main(repeats: int) -> None:
