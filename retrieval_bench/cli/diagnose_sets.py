@@ -15,6 +15,7 @@ from retrieval_bench.cli.diagnose import diagnose
 from retrieval_bench.errors import UsageError
 
 _SAMPLE = 20_000  # rows of a corpus that stand for all of it
+_AMONG = 5_000  # rows that ask one another for hubness
 
 
 class Precision(StrEnum):
@@ -48,7 +49,8 @@ def difficulty(
     k = min(20, len(corpus) - 1)
     near = exact_neighbors(corpus, queries, k, "l2").rows
     distances = difficulty.euclidean(queries, corpus, near)
-    within = exact_neighbors(sample, sample[:2000], min(11, len(sample)), "l2").rows[:, 1:]  # without itself
+    among = sample[:_AMONG]
+    within = difficulty.others(exact_neighbors(among, among, min(11, len(among)), "l2").rows)
     dimension = difficulty.intrinsic_dimension(distances)
     away = distribution.mahalanobis(queries, sample)
     figures: tuple[tuple[str, float, str], ...] = (
@@ -57,7 +59,7 @@ def difficulty(
         ("local intrinsic dimension", float(np.nanmedian(dimension)), "median over queries; high is hard"),
         ("relative contrast", difficulty.relative_contrast(distances[:, 0], difficulty.mean_distance(queries, sample)),
          "mean distance over nearest; near 1 is hard"),
-        ("hubness", difficulty.hubness(within, len(sample)), "skewness; above 1 a few rows are in many answers"),
+        ("hubness", difficulty.hubness(within, len(among)), "skewness; above 1 a few rows are in many answers"),
         ("queries' distance to the corpus", float(np.median(away)), "Mahalanobis; 1 is like the corpus itself"),
         ("Frechet distance of queries and corpus", distribution.frechet(queries, sample), "0 is the same distribution"),
     )  # fmt: skip

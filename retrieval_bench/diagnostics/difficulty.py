@@ -26,14 +26,30 @@ def rank_me(vectors: FloatArray) -> float:
 def hubness(neighbors: IntArray, n: int) -> float:
     """Skewness of how often each of n rows is among the k nearest of others (Radovanovic et al. 2010).
 
+    About 0 without hubs; above 1 a few rows are in everyone's answer. That holds where all n rows ask: were they asked
+    about by few, their counts would be small, and small counts are skewed by chance (a mean of 1 gives about 1).
+
     Args:
-        neighbors: (m, k) rows, -1 where padded.
-        n: rows in all. About 0 without hubs; above 1 a few rows are in everyone's answer.
+        neighbors: (n, k) rows, -1 where padded.
+        n: rows in all.
     """
     found = neighbors[neighbors >= 0]
     times = np.bincount(found, minlength=n).astype(np.float64)
     spread = times.std()
     return float(((times - times.mean()) ** 3).mean() / spread**3) if spread else 0.0
+
+
+def others(neighbors: IntArray) -> IntArray:
+    """(n, k) neighbors without the row itself.
+
+    Args:
+        neighbors: (n, k + 1) of n rows among themselves. A row that is not there, as happens among duplicates, leaves
+            its last neighbor out.
+    """
+    own = neighbors == np.arange(len(neighbors))[:, None]
+    own[:, -1] |= ~own.any(axis=1)
+    kept: IntArray = neighbors[~own].reshape(len(neighbors), -1)
+    return kept
 
 
 def intrinsic_dimension(distances: npt.ArrayLike) -> Float64Array:

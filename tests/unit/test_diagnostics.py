@@ -49,10 +49,15 @@ class TestDifficulty:
     def test_hubs_come_with_dimensions(self) -> None:
         def skew(d: int) -> float:
             points = normal(1500, d)
-            return difficulty.hubness(exact_neighbors(points, points, 11, "l2").rows[:, 1:], 1500)
+            return difficulty.hubness(difficulty.others(exact_neighbors(points, points, 11, "l2").rows), 1500)
 
         assert skew(3) < 0.5 < 2 < skew(200)
         assert difficulty.hubness(np.array([[0], [1]]), 2) == 0
+
+    def test_a_row_is_no_neighbor_of_itself_wherever_it_stands(self) -> None:
+        assert difficulty.others(np.array([[0, 1, 2], [0, 1, 2], [0, 1, 3], [2, 0, 3]])).tolist() == [
+            [1, 2], [0, 2], [0, 1], [2, 0]
+        ]  # fmt: skip
 
     def test_contrast_falls_with_dimensions(self) -> None:
         def contrast(d: int) -> float:
