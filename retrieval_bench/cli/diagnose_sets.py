@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -13,6 +13,10 @@ from retrieval_bench.cli._app import Out, run_folder
 from retrieval_bench.cli._diagnosed import Html, Json, Metric, give
 from retrieval_bench.cli.diagnose import diagnose
 from retrieval_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from retrieval_bench.records.section import Cell
+    from retrieval_bench.types import Dataset
 
 _SAMPLE = 20_000  # rows of a corpus that stand for all of it
 _AMONG = 5_000  # rows that ask one another for hubness
@@ -33,7 +37,7 @@ def difficulty(
     rows: Annotated[int | None, typer.Option(help="Use only the first so many vectors.")] = None,
     as_json: Json = False, html: Html = None,
 ) -> None:  # fmt: skip
-    """What makes vectors hard to search: effective rank, hubs, intrinsic dimension, contrast, foreign queries."""
+    """What makes vectors hard to search: effective rank, labels' agreement, hubs, dimension, contrast, queries."""
     from retrieval_bench.datasets import exact_neighbors, load_dataset
     from retrieval_bench.diagnostics import difficulty, distribution
     from retrieval_bench.encoders import load_encoder
@@ -67,9 +71,30 @@ def difficulty(
     section = Section(
         title=f"Difficulty: {data.name}",
         says=(f"{figures[1][1]:.0f} of {corpus.shape[1]} dimensions carry it; queries are {foreign} the corpus.",),
-        columns=("figure", "value", "how to read it"), rows=figures,
+        columns=("figure", "value", "low", "high", "how to read it"),
+        rows=(*((name, value, None, None, reading) for name, value, reading in figures),
+              *_labels(data, len(queries))),
     )  # fmt: skip
     give(section, as_json=as_json, html=html)
+
+
+def _labels(data: Dataset, most: int) -> tuple[tuple[Cell, ...], ...]:
+    """The rows of ``difficulty`` that need judgments of the first so many test queries, or why there are none."""
+    from retrieval_bench.diagnostics.labels import label_agreement
+
+    share, rank = "labels' agreement", "effective rank of what agrees with labels"
+    qrels, first = data.qrels.get("test"), slice(most)
+    if qrels is None:
+        return tuple((name, None, None, None, "absent: the data set has no judgments") for name in (share, rank))
+    queries, corpus = data.queries["test"].require_vectors()[first], data.corpus.require_vectors()
+    found = label_agreement(queries, corpus, qrels.take(first), metric=data.metric)
+    if found is None:
+        few = "absent: fewer than two queries have a relevant document here"
+        return tuple((name, None, None, None, few) for name in (share, rank))
+    return (
+        (share, found.share, *found.interval, "how often a relevant document beats a random one; 0.5 is chance"),
+        (rank, found.rank, None, None, f"directions in which queries and relevant documents agree, of {found.most}"),
+    )  # fmt: skip
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose metrics --out results/pystdlib`")

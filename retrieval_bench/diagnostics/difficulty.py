@@ -11,7 +11,7 @@ from retrieval_bench.types import FloatArray, IntArray
 Float64Array = npt.NDArray[np.float64]
 
 
-def rank_me(vectors: FloatArray) -> float:
+def rank_me(vectors: FloatArray | Float64Array) -> float:
     """Effective rank: exp of the entropy of the normalised singular values (Garrido et al. 2023, RankMe, section 3).
 
     Between 1 and min(n, d). Vectors are taken as they are, as in the paper; some thousand rows will do.

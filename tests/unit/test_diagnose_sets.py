@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_text import WordEncoder, beir_folder
 from typer.testing import CliRunner
 
 from retrieval_bench.cli import app
@@ -25,3 +26,26 @@ def test_hubs_are_seen_where_they_are_and_nowhere_else(
     (skewness, *_) = difficulty(tmp_path / "vectors.npy")["hubness"]
     assert isinstance(skewness, float)
     assert low < skewness < high
+
+
+def test_labels_agreement_is_told_where_there_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval_bench.encoders.load_encoder", lambda _: WordEncoder())
+    found = difficulty(beir_folder(tmp_path / "things", splits={"test": slice(40)}))
+    share, low, high, _ = found["labels' agreement"]
+    assert isinstance(low, float)
+    assert isinstance(high, float)
+    assert isinstance(share, float)
+    assert 0.6 < low < share < high <= 1
+    rank, _, _, reading = found["effective rank of what agrees with labels"]
+    plain = found["effective rank (RankMe)"][0]
+    assert isinstance(rank, float)
+    assert isinstance(plain, float)
+    assert 1 < rank < plain
+    assert str(reading).endswith("of 16")
+
+
+def test_labels_agreement_is_absent_with_a_reason_where_there_are_none(tmp_path: Path) -> None:
+    np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32))
+    found = difficulty(tmp_path / "vectors.npy")
+    for name in ("labels' agreement", "effective rank of what agrees with labels"):
+        assert found[name] == [None, None, None, "absent: the data set has no judgments"]

@@ -13,6 +13,7 @@ from retrieval_bench.diagnostics import (
     distribution,
     interpolation,
     judgments,
+    labels,
     metrics,
     slices,
     tail,
@@ -67,6 +68,52 @@ class TestDifficulty:
 
         assert contrast(2) > 10
         assert 1 < contrast(300) < 1.3
+
+
+class TestLabels:
+    @staticmethod
+    def one_each(rows: np.ndarray) -> Qrels:
+        return Qrels(offsets=np.arange(len(rows) + 1), rows=rows.astype(np.int64), grades=np.ones(len(rows), np.int64))
+
+    def made(self, kept: int, d: int = 32) -> tuple[np.ndarray, np.ndarray, Qrels]:
+        """Documents of full rank; each query is its document in the first ``kept`` directions and noise in others."""
+        corpus, queries = normal(2000, d), normal(1000, d, 1)
+        queries[:, :kept] = corpus[:1000, :kept]
+        return queries, corpus + 5, self.one_each(np.arange(1000))  # the mean is no agreement
+
+    def test_the_rank_of_what_agrees_is_that_of_the_shared_directions(self) -> None:
+        few, many = (labels.label_agreement(*self.made(kept), metric="l2") for kept in (4, 32))
+        assert few is not None
+        assert many is not None
+        assert difficulty.rank_me(self.made(4)[1] - 5) > 30  # all documents' directions vary
+        assert 4 < few.rank < 20 < 30 < many.rank <= many.most == 32
+        assert (few.queries, few.pairs) == (1000, 1000)
+
+    def test_agreement_is_chance_without_a_relation_and_one_with_a_perfect_one(self) -> None:
+        corpus, queries = normal(2000, 16), normal(800, 16, 1)
+        chance = labels.label_agreement(queries, corpus, self.one_each(np.arange(800)))
+        assert chance is not None
+        assert chance.interval[0] < 0.5 < chance.interval[1]
+        assert chance.interval[1] - chance.interval[0] < 0.1
+        for metric in ("ip", "l2"):
+            same = labels.label_agreement(10 * corpus[:800], 10 * corpus, self.one_each(np.arange(800)), metric=metric)
+            assert same is not None
+            assert same.share > 0.95
+
+    def test_every_query_counts_the_same_and_the_irrelevant_do_not(self) -> None:
+        corpus = np.array([[1], [2], [3], [0]], np.float32)
+        queries = np.array([[1], [-1], [2]], np.float32)
+        # The best document for the first, the best two of -x for the second (0 and -1), and for the third none.
+        qrels = Qrels(offsets=np.array([0, 2, 4, 5]), rows=np.array([2, 1, 3, 0, 9]), grades=np.array([1, 0, 1, 1, 1]))
+        found = labels.label_agreement(queries, corpus, qrels)
+        assert found is not None
+        assert (found.share, found.interval) == (1.0, (1.0, 1.0))
+        assert (found.queries, found.pairs, found.most) == (2, 3, 1)
+
+    def test_without_two_judged_queries_there_is_none(self) -> None:
+        assert labels.label_agreement(normal(2, 4), normal(5, 4), self.one_each(np.array([1, 5]))) is None
+        with pytest.raises(UsageError, match="do not go together"):
+            labels.label_agreement(normal(3, 4), normal(5, 4), self.one_each(np.array([1, 2])))
 
 
 class TestDistribution:
