@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from retrieval_bench.errors import UsageError
 from retrieval_bench.statistics import unpaired_interval
+from retrieval_bench.types import Qrels
 
 _WORD = re.compile(r"\w+")
 
@@ -85,6 +86,24 @@ def benefit(values: npt.ArrayLike, contaminated: npt.ArrayLike) -> tuple[float, 
     if not len(inside) or not len(outside):
         return float("nan"), float("nan"), float("nan")
     return (float(inside.mean() - outside.mean()), *unpaired_interval(inside, outside))
+
+
+def relevant_among(qrels: Qrels, documents: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which queries have a relevant document, and which have one among the given ones.
+
+    Args:
+        qrels: of m queries.
+        documents: (n,) bool, whether a document of the corpus is one of them.
+
+    Returns:
+        Two (m,) arrays; relevant documents that the corpus lacks are not counted.
+    """
+    there = np.asarray(documents, bool)
+    use = (qrels.grades > 0) & (qrels.rows < len(there))
+    query, rows = np.repeat(np.arange(len(qrels)), np.diff(qrels.offsets))[use], qrels.rows[use]
+    some, among = np.zeros(len(qrels), bool), np.zeros(len(qrels), bool)
+    some[query], among[query[there[rows]]] = True, True
+    return some, among
 
 
 def _words(text: str) -> list[str]:

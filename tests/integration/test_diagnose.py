@@ -70,8 +70,8 @@ def test_judged_tells_how_few_answers_have_a_judgment(run: rb.Run) -> None:
 def test_contamination_finds_the_queries_that_training_texts_hold(run: rb.Run, tmp_path: Path) -> None:
     texts = tmp_path / "training.txt"
     texts.write_text("they asked what is the price of the satellite in spring\nnothing else\n", encoding="utf-8")
-    found = asked("contamination", "dense", str(texts), "--n", "5", "--out", str(run.folder))
-    spans = {row[0]: row[1] for row in found["rows"]}
+    found = asked("contamination", "dense", str(texts), "--n", "5", "--of", "queries", "--out", str(run.folder))
+    spans = {row[1]: row[2] for row in found["rows"]}
     assert spans == {"q-satellite-price": 7, "q-bakery-price": 6, "q-library-price": 6}
     missing = CliRunner().invoke(app, ["diagnose", "contamination", "dense", "absent.txt", "--out", str(run.folder)])
     assert missing.exit_code == 1

@@ -204,6 +204,14 @@ class TestContamination:
         assert gain == pytest.approx(0.2, abs=0.04)
         assert np.isnan(contamination.benefit([0.1, 0.2], [True, True])).all()
 
+    def test_a_query_is_touched_by_its_relevant_documents_only(self) -> None:
+        qrels = Qrels(  # relevant and contaminated; relevant and clean; judged not relevant; none judged; not there
+            offsets=np.array([0, 2, 3, 4, 4, 5]), rows=np.array([0, 2, 2, 1, 7]), grades=np.array([1, 1, 1, 0, 1])
+        )
+        some, among = contamination.relevant_among(qrels, [True, True, False])
+        assert some.tolist() == [True, True, False, False, False]
+        assert among.tolist() == [True, False, False, False, False]
+
 
 class TestJudgments:
     qrels = Qrels(offsets=np.array([0, 2]), rows=np.array([5, 7]), grades=np.array([1, 0]))
