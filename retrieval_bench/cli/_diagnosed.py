@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Also write it as a section of HTML into this file.")]
+Into = Annotated[Path | None, typer.Option("--out", help="Folder of a run whose report is to show this.")]
 Metric = Annotated[str | None, typer.Option(help="Which measurement (default: the run's).")]
 
 
@@ -69,8 +70,20 @@ def diagnosed(name: str, out: Path, metric: str | None) -> Diagnosed:
     return Diagnosed(folder=out, trial=trial, data=opened(folder), metric=metric, values=values[metric])
 
 
+def check_run(out: Path | None) -> None:
+    """Before the work: whether the folder that is to keep its result is that of a run, so that a report shows it.
+
+    Raises:
+        UsageError: it holds no finished run.
+    """
+    from retrieval_bench.records import Store
+
+    if out is not None:
+        Store(out).summary()
+
+
 def give(section: Section, *, as_json: bool, html: Path | None, run: Path | None = None) -> None:
-    """Print a section, or give it as JSON; write it as HTML where asked; keep it with the run that it speaks of."""
+    """Print a section, or give it as JSON; write it as HTML where asked; keep it with the run whose report shows it."""
     from retrieval_bench.files import write_text
     from retrieval_bench.records import Store
     from retrieval_bench.records.section import shown

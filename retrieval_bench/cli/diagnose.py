@@ -108,7 +108,7 @@ def energy(
     title = f"Energy per query: {found.trial.system}"
     if not counters:
         give(Section(title=title, says=("Absent: no counter (RAPL, NVML) of this machine may be read.",)),
-             as_json=as_json, html=html)  # fmt: skip
+             as_json=as_json, html=html, run=found.folder)  # fmt: skip
         return
     served_trial = contender(Store(folder), found.trial, found.trial.system)
     if served_trial is None:

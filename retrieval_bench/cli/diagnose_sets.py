@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from retrieval_bench.cli._app import Out, run_folder
-from retrieval_bench.cli._diagnosed import Html, Json, Metric, give
+from retrieval_bench.cli._diagnosed import Html, Into, Json, Metric, check_run, give
 from retrieval_bench.cli.diagnose import diagnose
 from retrieval_bench.errors import UsageError
 
@@ -35,7 +35,7 @@ def difficulty(
     dataset: Annotated[str, typer.Argument(help="As for `run`.")],
     encoder: Annotated[str | None, typer.Option(help="Of texts (default: the packaged MiniLM).")] = None,
     rows: Annotated[int | None, typer.Option(help="Use only the first so many vectors.")] = None,
-    as_json: Json = False, html: Html = None,
+    as_json: Json = False, html: Html = None, out: Into = None,
 ) -> None:  # fmt: skip
     """What makes vectors hard to search: effective rank, labels' agreement, hubs, dimension, contrast, queries."""
     from retrieval_bench.datasets import exact_neighbors, load_dataset
@@ -44,6 +44,7 @@ def difficulty(
     from retrieval_bench.records.section import Section
     from retrieval_bench.runner.prepared import encoded, normalised_for_search
 
+    check_run(out)
     data = load_dataset(dataset, rows=rows)
     if data.corpus.vectors is None:
         data = encoded(data, load_encoder(encoder))
@@ -75,7 +76,7 @@ def difficulty(
         rows=(*((name, value, None, None, reading) for name, value, reading in figures),
               *_labels(data, len(queries))),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=out)
 
 
 def _labels(data: Dataset, most: int) -> tuple[tuple[Cell, ...], ...]:
@@ -127,13 +128,14 @@ def metrics(as_json: Json = False, html: Html = None, out: Out = None) -> None:
 @diagnose.command(epilog="Example: `retrieval-bench diagnose tournament results/glove-50 results/pystdlib`")
 def tournament(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, one for each data set.")],
-    metric: Metric = None, as_json: Json = False, html: Html = None,
+    metric: Metric = None, as_json: Json = False, html: Html = None, out: Into = None,
 ) -> None:  # fmt: skip
     """Rank systems by pairwise wins over data sets (Bradley-Terry), beside their plain mean."""
     from retrieval_bench.records import Store
     from retrieval_bench.records.section import Section
     from retrieval_bench.statistics import bradley_terry
 
+    check_run(out)
     table: dict[str, list[float]] = {}
     for i, folder in enumerate(runs):
         store = Store(folder)
@@ -151,7 +153,7 @@ def tournament(
         columns=("system", "strength (log-odds)", "low", "high", "wins", "games", "plain mean"),
         rows=tuple((n, s.strength, s.low, s.high, s.wins, s.games, s.mean) for n, s in ranked.items()),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=out)
 
 
 @diagnose.command(epilog="Example: `retrieval-bench diagnose variance ivf_pq runs/seed-0 runs/seed-1 runs/seed-2`")
@@ -161,13 +163,14 @@ def variance(
     metric: Annotated[str, typer.Option(help="A measurement; of repeated ones, such as batch_qps, every repeat.")] = (
         "batch_qps"
     ),
-    as_json: Json = False, html: Html = None,
+    as_json: Json = False, html: Html = None, out: Into = None,
 ) -> None:  # fmt: skip
     """Where the spread of a figure comes from: machine, seed, build, or repeats."""
     from retrieval_bench.records import Store
     from retrieval_bench.records.section import Section
     from retrieval_bench.statistics import variance_components
 
+    check_run(out)
     values: list[float] = []
     labels: dict[str, list[str]] = {"machine": [], "seed": [], "run": []}
     for folder in runs:
@@ -194,7 +197,7 @@ def variance(
         columns=("source", "standard deviation, percent", "share of the variance"),
         rows=tuple((name, 100 * float(np.sqrt(v)), v / total) for name, v in parts.items()),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=out)
 
 
 @diagnose.command(
@@ -208,7 +211,7 @@ def throughput(
     precision: Annotated[
         list[Precision] | None, typer.Option(help="Of the encoder's weights; repeat to compare.")
     ] = None,
-    as_json: Json = False, html: Html = None,
+    as_json: Json = False, html: Html = None, out: Into = None,
 ) -> None:  # fmt: skip
     """How fast an encoder is at each batch size and length, with what energy, and which batch size to use."""
     from retrieval_bench.diagnostics.throughput import best_batch, landscape
@@ -216,6 +219,7 @@ def throughput(
     from retrieval_bench.measure.energy import meters
     from retrieval_bench.records.section import Section
 
+    check_run(out)
     counters, says, rows, name = meters(), [], [], ""
     for asked in precision or [Precision.auto]:
         model = load_encoder(encoder, precision=asked.value)
@@ -232,4 +236,4 @@ def throughput(
         title=f"Throughput of {name}", says=tuple(says), rows=tuple(rows),
         columns=("precision", "words", "batch", "texts per second", "low", "high", "joule per text"),
     )  # fmt: skip
-    give(section, as_json=as_json, html=html)
+    give(section, as_json=as_json, html=html, run=out)

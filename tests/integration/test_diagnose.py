@@ -14,6 +14,7 @@ import retrieval_bench as rb
 from retrieval_bench.cli import app
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.energy import Meter
+from retrieval_bench.records import Store
 
 THINGS = ("river", "engine", "violin", "harbour", "glacier", "compiler", "orchard", "satellite", "bakery", "library")
 KINDS = ("history", "repair", "price", "weight", "colour", "owner")
@@ -82,6 +83,7 @@ def test_energy_is_read_or_absent(run: rb.Run, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("retrieval_bench.measure.energy.meters", list)
     found = asked("energy", "bm25", "--out", str(run.folder))
     assert found["says"] == ["Absent: no counter (RAPL, NVML) of this machine may be read."]
+    assert found["title"] in [section.title for section in Store(run.folder).sections()]
     spent = iter(range(0, 10**12, 5_000_000))
     counter = Meter(name="cpu made up", read=lambda: next(spent))
     monkeypatch.setattr("retrieval_bench.measure.energy.meters", lambda: [counter])

@@ -12,15 +12,15 @@ from retrieval_bench.records import Store
 from retrieval_bench.types import Measurement
 
 
-def made(folder: Path, seed: int, rates: list[float]) -> str:
+def made(folder: Path, seed: int, rates: list[float], systems: tuple[str, ...] = ("ivf",)) -> str:
     rate = Measurement(
         name="batch_qps", unit="1/s", direction="higher", statistic="median", value=float(np.median(rates)),
         low=min(rates), high=max(rates), n=len(rates), samples=tuple(rates),
     )  # fmt: skip
-    record = trial("ivf", "ivf-0", {}).model_copy(update={"measurements": (rate,), "seed": seed})
-    store = Store(folder)
-    store.write(record)
-    store.write_summary(summary(chosen={"ivf": "ivf-0"}, winner=None, tied=(), trials=("ivf-0",)))
+    store, chosen = Store(folder), {system: f"{system}-0" for system in systems}
+    for system, name in chosen.items():
+        store.write(trial(system, name, {}).model_copy(update={"measurements": (rate,), "seed": seed}))
+    store.write_summary(summary(chosen=chosen, winner=None, tied=(), trials=tuple(chosen.values())))
     return str(folder)
 
 
@@ -44,3 +44,21 @@ def test_a_run_without_the_system_is_named(tmp_path: Path) -> None:
     runs = [made(tmp_path / "a", 0, [1.0, 2.0])]
     said = CliRunner().invoke(app, ["diagnose", "variance", "hnsw", *runs])
     assert "has no batch_qps of a chosen setting of 'hnsw'" in str(said.exception)
+
+
+def test_sections_of_several_runs_are_kept_with_the_run_that_is_named(tmp_path: Path) -> None:
+    runs = [made(tmp_path / f"{i}", i // 2, [1.0 + i, 1.1 + i, 1.2 + i], ("ivf", "hnsw")) for i in range(4)]
+    out = tmp_path / "0"
+    for command in (["variance", "ivf"], ["tournament", "--metric", "batch_qps"]):
+        said = CliRunner().invoke(app, ["diagnose", *command, *runs, "--json", "--out", str(out)])
+        assert said.exit_code == 0, (said.output, said.exception)
+        assert json.loads(said.output)["title"] in [section.title for section in Store(out).sections()]
+    assert CliRunner().invoke(app, ["report", "--out", str(out)]).exit_code == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Variance of batch_qps: ivf, 4 runs" in page
+    assert "Tournament of 2 systems over 4 data sets" in page
+    assert CliRunner().invoke(app, ["diagnose", "variance", "ivf", *runs]).exit_code == 0
+    assert not (tmp_path / "1" / "sections").exists()
+    nowhere = CliRunner().invoke(app, ["diagnose", "variance", "ivf", *runs, "--out", str(tmp_path / "nowhere")])
+    assert "holds no finished run" in str(nowhere.exception)
+    assert not (tmp_path / "nowhere").exists()

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_run import summary
 from made_up_text import WordEncoder, beir_folder
 from typer.testing import CliRunner
 
 from retrieval_bench.cli import app
+from retrieval_bench.records import Store
 
 
 def difficulty(dataset: Path, *more: str) -> dict[str, list[object]]:
@@ -49,3 +51,17 @@ def test_labels_agreement_is_absent_with_a_reason_where_there_are_none(tmp_path:
     found = difficulty(tmp_path / "vectors.npy")
     for name in ("labels' agreement", "effective rank of what agrees with labels"):
         assert found[name] == [None, None, None, "absent: the data set has no judgments"]
+
+
+def test_what_is_said_of_data_and_of_an_encoder_is_kept_with_the_run_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval_bench.encoders.load_encoder", lambda *_, **__: WordEncoder())
+    store = Store(tmp_path / "run")
+    store.write_summary(summary())
+    np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32))
+    difficulty(tmp_path / "vectors.npy", "--out", str(store.folder))
+    quick = ["--sizes", "1", "--words", "4", "--out", str(store.folder)]
+    said = CliRunner().invoke(app, ["diagnose", "throughput", *quick])
+    assert said.exit_code == 0, (said.output, said.exception)
+    assert [section.title for section in store.sections()] == ["Difficulty: vectors", "Throughput of words"]
