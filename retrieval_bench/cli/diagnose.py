@@ -91,15 +91,14 @@ def judged(trial: Trial, as_json: Json = False, html: Html = None, out: Out = No
 @diagnose.command(epilog="Example: `retrieval-bench diagnose energy hnsw --out results/glove-50`")
 def energy(
     trial: Trial,
-    seconds: Annotated[float, typer.Option(help="Seconds to measure, and as many of idling.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds to measure, and as many of idling.")] = 5.0,
     as_json: Json = False, html: Html = None, out: Out = None,
 ) -> None:  # fmt: skip
     """Energy per query where the machine has counters that may be read; absent where it has none."""
-    import time
-
     from retrieval_bench.comparison.compare import contender
     from retrieval_bench.comparison.race import served
-    from retrieval_bench.measure.energy import joules, meters
+    from retrieval_bench.diagnostics.energy import energy_per_query
+    from retrieval_bench.measure.energy import meters
     from retrieval_bench.records import Store
     from retrieval_bench.records.section import Section
 
@@ -114,14 +113,15 @@ def energy(
     if served_trial is None:
         raise UsageError(f"the built index of trial {found.trial.trial_id} was removed; run the benchmark again")
     with served([served_trial], sample_seconds=0.1) as running:
-        idle, _ = joules(lambda: time.sleep(seconds), counters, seconds=0)
-        samples: list[float] = []
-        busy, _ = joules(lambda: samples.append(running[0].tell(do="time")["seconds"]), counters, seconds=seconds)
-        queries = sum(running[0].ready["queries"] * seconds / s / len(samples) for s in samples)
+
+        def answer() -> int:
+            return int(running[0].tell(do="time")["batches"]) * int(running[0].ready["queries"])
+
+        used = energy_per_query(answer, counters, seconds=seconds)
     section = Section(
         title=title,
         says=("Of the whole machine while it answers, and above what it takes when idle.",),
         columns=("counter", "joule per query", "above idle"),
-        rows=tuple((name, used / queries, (used - idle[name]) / queries) for name, used in busy.items()),
+        rows=tuple((u.counter, u.joules, u.above_idle) for u in used),
     )  # fmt: skip
     give(section, as_json=as_json, html=html, run=found.folder)

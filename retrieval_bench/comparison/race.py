@@ -110,7 +110,7 @@ class Served:
         return reply
 
     def tell(self, **command: object) -> dict[str, Any]:
-        """Send a command and wait for its reply."""
+        """Send a command and wait for its reply: of ``time``, the ``seconds`` of a batch and the ``batches`` made."""
         assert self._process.stdin is not None  # noqa: S101 - narrows the type
         with contextlib.suppress(BrokenPipeError):  # then ``wait`` says why
             self._process.stdin.write((json.dumps(command) + "\n").encode())

@@ -61,8 +61,8 @@ def landscape(
             low, high = median_interval(rates)
             spent = None
             if counters:
-                used, calls = joules(call, list(counters), seconds=effort.seconds)
-                spent = sum(used.values()) / (calls * size)
+                used = joules(call, list(counters), seconds=effort.seconds)
+                spent = sum(used.joules.values()) / (used.calls * size)
             found.append(
                 Point(batch=size, words=length, rate=float(np.median(rates)), low=low, high=high, joules=spent)
             )

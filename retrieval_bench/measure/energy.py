@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -31,22 +32,33 @@ def meters(powercap: Path = POWERCAP) -> list[Meter]:
     return [*_rapl(powercap), *_nvml()]
 
 
-def joules(call: Callable[[], object], found: list[Meter], *, seconds: float = 1.0) -> tuple[dict[str, float], int]:
-    """Energy of everything on the machine while a call is repeated for some seconds.
+class Spent(NamedTuple):
+    """Energy of everything on the machine in a while.
 
-    Returns:
-        By counter, joules in all; and how often the call was made.
+    Attributes:
+        joules: by counter, in all.
+        calls: made meanwhile.
+        seconds: that really passed: a call begun within the time asked for is waited for.
     """
+
+    joules: dict[str, float]
+    calls: int
+    seconds: float
+
+
+def joules(call: Callable[[], object], found: list[Meter], *, seconds: float = 1.0) -> Spent:
+    """Energy of everything on the machine while a call is repeated for some seconds, once at least."""
     before = [m.read() for m in found]
-    calls, end = 0, time.perf_counter() + seconds
-    while not calls or time.perf_counter() < end:
+    calls, start = 0, time.perf_counter()
+    while not calls or time.perf_counter() - start < seconds:
         call()
         calls += 1
+    elapsed = time.perf_counter() - start
     used = {}
     for meter, start in zip(found, before, strict=True):
         difference = meter.read() - start
         used[meter.name] = (difference + meter.wraps if difference < 0 else difference) / 1e6
-    return used, calls
+    return Spent(used, calls, elapsed)
 
 
 def _rapl(powercap: Path) -> list[Meter]:

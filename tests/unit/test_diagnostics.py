@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from retrieval_bench.diagnostics import (
     slices,
     tail,
 )
+from retrieval_bench.diagnostics.energy import energy_per_query
 from retrieval_bench.diagnostics.throughput import Point, best_batch, landscape
 from retrieval_bench.errors import UsageError
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.energy import joules, meters
+from retrieval_bench.measure.energy import Meter, joules, meters
 from retrieval_bench.records.section import Section
 from retrieval_bench.types import Qrels
 
@@ -257,9 +259,31 @@ class TestEnergy:
         for name, text in (("energy_uj", "900"), ("name", "package-0"), ("max_energy_range_uj", "1000")):
             (package / name).write_text(text)
         (meter,) = [m for m in meters(tmp_path) if m.name.startswith("cpu")]
-        used, calls = joules(lambda: (package / "energy_uj").write_text("200"), [meter], seconds=0)
-        assert used == {"cpu package-0": pytest.approx(300e-6)}
-        assert calls == 1
+        spent = joules(lambda: (package / "energy_uj").write_text("200"), [meter], seconds=0)
+        assert spent.joules == {"cpu package-0": pytest.approx(300e-6)}
+        assert spent.calls == 1
+
+    def test_the_queries_answered_are_counted_and_idling_lasts_as_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = [0.0]
+
+        def passes(seconds: float) -> None:
+            now[0] += seconds
+
+        clock = SimpleNamespace(perf_counter=lambda: now[0], sleep=passes)
+        monkeypatch.setattr("retrieval_bench.measure.energy.time", clock)
+        monkeypatch.setattr("retrieval_bench.diagnostics.energy.time", clock)
+        even = Meter(name="100 W at any time", read=lambda: round(now[0] * 100e6))
+        uneven = Meter(name="50 W more while it answers", read=lambda: round((now[0] * 100 + worked[0] * 50) * 1e6))
+        worked = [0.0]
+
+        def answer() -> int:
+            passes(0.7)  # a batch of ten queries; the second of them ends 0.4 s after the time asked for
+            worked[0] += 0.7
+            return 10
+
+        found = energy_per_query(answer, [even, uneven], seconds=1.0)
+        assert [f.joules for f in found] == pytest.approx([7.0, 10.5])
+        assert [f.above_idle for f in found] == pytest.approx([0.0, 3.5])
 
     def test_where_nothing_can_be_read_there_is_nothing(self, tmp_path: Path) -> None:
         assert [m for m in meters(tmp_path) if m.name.startswith("cpu")] == []
