@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from retrieval_bench.types import Dataset
 
 _SAMPLE = 20_000  # rows of a corpus that stand for all of it
+_MACHINE = ("cpu", "memory_bytes", "gpu")  # hosts' names are not recorded; memory tells some of one model apart
 _AMONG = 5_000  # rows that ask one another for hubness
 
 
@@ -165,7 +166,8 @@ def variance(
     ),
     as_json: Json = False, html: Html = None, out: Into = None,
 ) -> None:  # fmt: skip
-    """Where the spread of a figure comes from: machine, seed, build, or repeats."""
+    """Where the spread of a figure comes from: machine, seed, run (its build), or repeats."""
+    from retrieval_bench.diagnostics.factors import told_apart
     from retrieval_bench.records import Store
     from retrieval_bench.records.section import Section
     from retrieval_bench.statistics import variance_components
@@ -182,18 +184,19 @@ def variance(
         record = store.record(trial)
         samples = found.samples or (found.value,)
         values += np.log(samples).tolist()
-        for name, label in (("machine", record.machine.get("cpu", "")), ("seed", record.seed), ("run", folder)):
+        machine = [record.machine.get(fact, "") for fact in _MACHINE]
+        for name, label in (("machine", machine), ("seed", record.seed), ("run", folder)):
             labels[name] += [str(label)] * len(samples)
-    # What does not vary, or varies with every value, cannot be told from the rest.
-    factors = {n: g for n, g in labels.items() if 1 < len(set(g)) < len(values)}
-    if "seed" in factors and "run" in factors and len(set(factors["seed"])) == len(set(factors["run"])):
-        del factors["run"]  # a run for each seed: the two are one
+    factors = told_apart(labels)
+    merged = [name for name, groups in labels.items() if name not in factors and len(set(groups)) > 1]
     parts = variance_components(values, factors)
     total = sum(parts.values()) or 1.0
     most = max(parts, key=lambda name: parts[name])
     section = Section(
         title=f"Variance of {metric}: {system}, {len(runs)} runs",
-        says=(f"Most of it, {parts[most] / total:.0%}, is between one {most} and another.",),
+        says=(f"Most of it, {parts[most] / total:.0%}, is between one {most} and another.",
+              *(f"These runs cannot tell {name} apart: it varies with the others or with every value."
+                for name in merged)),
         columns=("source", "standard deviation, percent", "share of the variance"),
         rows=tuple((name, 100 * float(np.sqrt(v)), v / total) for name, v in parts.items()),
     )  # fmt: skip

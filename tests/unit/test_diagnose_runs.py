@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from made_up_run import summary, trial
 from typer.testing import CliRunner
 
@@ -12,14 +13,22 @@ from retrieval_bench.records import Store
 from retrieval_bench.types import Measurement
 
 
-def made(folder: Path, seed: int, rates: list[float], systems: tuple[str, ...] = ("ivf",)) -> str:
+def made(
+    folder: Path,
+    seed: int,
+    rates: list[float],
+    systems: tuple[str, ...] = ("ivf",),
+    machine: dict[str, str] | None = None,
+) -> str:
     rate = Measurement(
         name="batch_qps", unit="1/s", direction="higher", statistic="median", value=float(np.median(rates)),
         low=min(rates), high=max(rates), n=len(rates), samples=tuple(rates),
     )  # fmt: skip
     store, chosen = Store(folder), {system: f"{system}-0" for system in systems}
     for system, name in chosen.items():
-        store.write(trial(system, name, {}).model_copy(update={"measurements": (rate,), "seed": seed}))
+        record = trial(system, name, {})
+        facts = {"measurements": (rate,), "seed": seed, "machine": record.machine | (machine or {})}
+        store.write(record.model_copy(update=facts))
     store.write_summary(summary(chosen=chosen, winner=None, tied=(), trials=tuple(chosen.values())))
     return str(folder)
 
@@ -38,6 +47,48 @@ def test_the_spread_of_a_speed_is_traced_to_its_source(tmp_path: Path) -> None:
     assert found["seed"][2] > 0.9
     assert 0.5 < found["run"][1] < 4
     assert found["repeat"][1] < 0.2
+
+
+def spread(folder: Path, runs: list[tuple[int, dict[str, str], float]]) -> tuple[dict[str, list[float]], list[str]]:
+    """Rows by source, and sentences, of runs of a seed, a machine and a log rate."""
+    noise = np.random.default_rng(0).normal(0, 0.001, (len(runs), 5))
+    made_runs = [
+        made(folder / f"{i}", seed, (1000 * np.exp(level + noise[i])).tolist(), machine=machine)
+        for i, (seed, machine, level) in enumerate(runs)
+    ]
+    said = CliRunner().invoke(app, ["diagnose", "variance", "ivf", *made_runs, "--json"])
+    assert said.exit_code == 0, (said.output, said.exception)
+    answer = json.loads(said.output)
+    return {name: figures for name, *figures in answer["rows"]}, answer["says"]
+
+
+@pytest.mark.parametrize("other", [{"cpu": "another model"}, {"memory_bytes": str(16 * 2**30 - 4096)}])
+def test_one_run_on_each_of_two_machines_is_the_machine(tmp_path: Path, other: dict[str, str]) -> None:
+    found, says = spread(tmp_path, [(0, {}, 0.0), (0, other, 0.3)])
+    assert list(found) == ["machine", "repeat"]
+    assert found["machine"][1] > 0.99
+    assert says[1:] == ["These runs cannot tell run apart: it varies with the others or with every value."]
+
+
+def test_a_seed_of_its_own_on_each_machine_is_not_told_apart_either(tmp_path: Path) -> None:
+    found, says = spread(tmp_path, [(0, {}, 0.0), (1, {"cpu": "another model"}, 0.3)])
+    assert list(found) == ["machine", "repeat"]
+    assert len(says) == 3
+
+
+def test_several_seeds_on_each_machine_are_within_it(tmp_path: Path) -> None:
+    other = {"cpu": "another model"}
+    found, _ = spread(tmp_path, [(0, {}, 0.0), (1, {}, 0.02), (2, other, 0.3), (3, other, 0.32)])
+    assert list(found) == ["machine", "seed", "repeat"]
+    assert found["machine"][1] > 0.9
+
+
+def test_what_machine_and_seed_do_not_explain_is_laid_to_the_run(tmp_path: Path) -> None:
+    other = {"cpu": "another model"}
+    found, says = spread(tmp_path, [(0, {}, 0.0), (1, {}, 0.2), (0, other, 0.2), (1, other, 0.0)])
+    assert list(found) == ["machine", "seed", "run", "repeat"]
+    assert found["run"][1] > 0.95
+    assert len(says) == 1
 
 
 def test_a_run_without_the_system_is_named(tmp_path: Path) -> None:
