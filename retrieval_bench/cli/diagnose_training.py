@@ -19,6 +19,7 @@ from retrieval_bench.errors import UsageError
 if TYPE_CHECKING:
     from retrieval_bench.diagnostics.contamination import Overlap
     from retrieval_bench.records.section import Cell
+    from retrieval_bench.types import Dataset, FloatArray
 
     Said = tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]
     Bools = npt.NDArray[np.bool_]
@@ -35,32 +36,58 @@ class Of(StrEnum):
     both = "both"
 
 
-@diagnose.command(epilog="Example: `retrieval-bench diagnose generalisation dense --out results/scifact`")
+@diagnose.command(
+    epilog="Examples: `retrieval-bench diagnose generalisation dense --out results/scifact` · "
+    "`retrieval-bench diagnose generalisation my-ranker --training trained-on.txt`"
+)
 def generalisation(
-    trial: Trial, metric: Metric = None, as_json: Json = False, html: Html = None, out: Out = None
-) -> None:
+    trial: Trial,
+    training: Annotated[
+        Path | None,
+        typer.Option(help="Queries that it was trained on, one a line or queries.jsonl (default: the split `train`)."),
+    ] = None,
+    metric: Metric = None, as_json: Json = False, html: Html = None, out: Out = None,
+) -> None:  # fmt: skip
     """Interpolation and extrapolation: quality on the test queries nearest to training queries, and on the farthest."""
     from retrieval_bench.diagnostics.interpolation import generalisation as resampled
     from retrieval_bench.diagnostics.interpolation import similarity_to_training
     from retrieval_bench.records.section import Section
 
     found = diagnosed(trial, run_folder(None, out), metric)
-    learnt = found.data.queries.get("train")
-    if learnt is None:
-        raise UsageError(f"{found.data.name} has no training queries: nothing to be near to or far from")
-    asked = found.data.queries["test"]
-    near = similarity_to_training(asked.require_vectors(), learnt.require_vectors())
-    both = resampled(found.values, near)
+    asked, learnt, by = _query_vectors(found.data, training)
+    both = resampled(found.values, similarity_to_training(asked, learnt))
     low, high = both.drop_interval
     section = Section(
         title=f"Interpolation and extrapolation of {found.metric}: {found.trial.system}",
         says=(f"The drop from near to far queries is {both.interpolation - both.extrapolation:+.4f} "
-              f"({low:+.4f} to {high:+.4f}).",),
+              f"({low:+.4f} to {high:+.4f}).",
+              f"Near is by the cosine of {by}, to the nearest of {len(learnt):,} training queries."),
         columns=("queries", found.metric, "low", "high", "n"),
         rows=(("nearest to training queries", both.interpolation, *both.interpolation_interval, both.n),
               ("farthest from them", both.extrapolation, *both.extrapolation_interval, both.n)),
     )  # fmt: skip
     give(section, as_json=as_json, html=html, run=found.folder)
+
+
+def _query_vectors(data: Dataset, training: Path | None) -> tuple[FloatArray, FloatArray, str]:
+    """Test and training queries in one space: the data's own where it has both, else the packaged encoder's."""
+    from retrieval_bench.datasets.query_file import read_queries
+    from retrieval_bench.encoders import cached_encode, load_encoder
+
+    asked, split = data.queries["test"], data.queries.get("train")
+    if training is not None:
+        learnt: Sequence[str] = read_queries(training)
+        if set(asked.require_texts()) <= set(learnt):
+            raise UsageError(f"{training}: holds every test query; leave in it what the ranker was trained on")
+    elif split is None:
+        raise UsageError(f"{data.name} has no training queries to be near to; name a file of them with --training")
+    elif split.vectors is not None and asked.vectors is not None:
+        return asked.vectors, split.vectors, "the vectors of the data"
+    else:
+        learnt = split.require_texts()
+    encoder = load_encoder()
+    test, train = (cached_encode(encoder, texts, queries=True) for texts in (asked.require_texts(), learnt))
+    return test, train, f"the vectors of {encoder.name}"
 
 
 @diagnose.command(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_up_run import summary, trial
-from made_up_text import PAIRS, beir_folder
+from made_up_text import PAIRS, WordEncoder, beir_folder
 from typer.testing import CliRunner
 
 from retrieval_bench.cli import app
@@ -70,3 +70,49 @@ class TestContamination:
         assert "of 20 documents drawn at random share" in share
         assert 0 < float(share.partition("%")[0]) < 50
         assert "+0.5000" in gain  # every relevant document is looked for all the same
+
+
+class TestGeneralisation:
+    """Forty test queries about the last things; those trained on are about some of the same."""
+
+    @pytest.fixture(autouse=True)
+    def words_are_vectors(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("retrieval_bench.encoders.load_encoder", WordEncoder)
+
+    @staticmethod
+    def run(tmp_path: Path, splits: dict[str, slice]) -> str:
+        """A ranker that is good at the twelve queries about engines and violins only."""
+        about = [name.startswith(("engine", "violin")) for name, _ in PAIRS[splits["test"]]]
+        return made(tmp_path, np.where(about, 0.9, 0.1), splits)
+
+    @pytest.mark.parametrize("form", ["txt", "jsonl"])
+    def test_an_encoder_trained_elsewhere_names_its_queries(self, tmp_path: Path, form: str) -> None:
+        texts = [f"the {thing} and its price, the {thing}" for thing in ("engine", "violin")]
+        rows = [json.dumps({"_id": f"{i}", "text": text}) for i, text in enumerate(texts)] if form == "jsonl" else texts
+        file = tmp_path / f"trained-on.{form}"
+        file.write_text("\n".join([*rows, ""]), encoding="utf-8")
+        run = self.run(tmp_path, {"test": slice(40)})
+        found = asked("generalisation", "knrm", "--training", str(file), "--out", run)
+        near, far = found["rows"]
+        assert near[1] > far[1] + 0.5
+        assert (
+            found["says"][1] == "Near is by the cosine of the vectors of words, to the nearest of 2 training queries."
+        )
+
+    def test_a_ranker_without_vectors_is_near_to_the_split_it_was_trained_on(self, tmp_path: Path) -> None:
+        run = self.run(tmp_path, {"train": slice(8, 16), "test": slice(16, 60)})
+        found = asked("generalisation", "knrm", "--out", run)
+        assert found["says"][1].endswith("the vectors of words, to the nearest of 8 training queries.")
+
+    def test_what_makes_no_sense_is_refused(self, tmp_path: Path) -> None:
+        run = self.run(tmp_path, {"test": slice(40)})
+
+        def refused(*more: str) -> str:
+            return str(CliRunner().invoke(app, ["diagnose", "generalisation", "knrm", "--out", run, *more]).exception)
+
+        assert "has no training queries to be near to; name a file of them with --training" in refused()
+        assert "there is no such file" in refused("--training", str(tmp_path / "nowhere.txt"))
+        (tmp_path / "empty.txt").write_text("\n", encoding="utf-8")
+        assert "holds no query" in refused("--training", str(tmp_path / "empty.txt"))
+        whole = tmp_path / "things" / "queries.jsonl"
+        assert "holds every test query" in refused("--training", str(whole))
