@@ -17,7 +17,7 @@ from retrieval_bench.measure.clock import batches, concurrent, portion, singles,
 from retrieval_bench.measure.cores import CoresWatch, breach_of_threads
 from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device
 from retrieval_bench.measure.machine import code, libraries, machine
-from retrieval_bench.measure.memory import private_bytes, settle
+from retrieval_bench.measure.memory import forget_pages, private_bytes, settle
 from retrieval_bench.protocols import Index, Ranker
 from retrieval_bench.records import Store
 from retrieval_bench.runner import measurements as made
@@ -105,7 +105,9 @@ class Server:
         return hits
 
     def _score(self, split: str, hits: Hits) -> PerQuery:
-        return score(self.dataset, split, hits, kind=self.plan.card.kind, depth=self.plan.depth)
+        values = score(self.dataset, split, hits, kind=self.plan.card.kind, depth=self.plan.depth)
+        forget_pages(self.dataset.corpus.vectors)  # read here to score, and no part of what the system holds
+        return values
 
     def _hopeless(self, hits: dict[str, Hits]) -> str:
         """Why the speed of this setting need not be measured; empty where it must be."""

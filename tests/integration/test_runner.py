@@ -29,6 +29,19 @@ wrong = {search}
 setting = {settings}
 """
 
+FEW = """
+name = "few"
+summary = "codes of a few bytes: most answers are not exact ones, and are scored from the vectors"
+kind = "index"
+backend = "ivf_pq"
+[build]
+lists = 2
+code_bytes = 8
+refine = "none"
+[search]
+nprobe = [1, 2]
+"""
+
 
 class Bench:
     def __init__(self, folder: Path) -> None:
@@ -136,6 +149,20 @@ def test_what_is_used_outside_the_account_is_over_budget(bench: Bench, build: st
     (record,) = bench.run(bench.card("bad", build=build, search=f'"{search}"'), bytes_per_vector=100).records
     assert record.outcome == "over_budget", record.reason
     assert reason in record.reason
+
+
+def test_vectors_that_the_harness_reads_to_score_are_not_held_against_an_index(bench: Bench) -> None:
+    # 98 MB: more than an index may hold beside what it reports
+    wide = np.random.default_rng(0).normal(size=(12_000, 2_048)).astype(np.float32)
+    np.save(bench.vectors, wide)
+    card = bench.folder / "few.toml"
+    card.write_text(FEW)
+    done = rb.run(
+        str(bench.vectors), indexes=[str(card)], budget=rb.Budget(threads=1, bytes_per_vector=2_000), effort=QUICK,
+        out=bench.folder / "out",
+    )  # fmt: skip
+    assert [r.outcome for r in done.records] == ["ok", "ok"], [r.reason for r in done.records]
+    assert all((r.value("neighbor_recall@100") or 0.0) < 0.5 for r in done.records)
 
 
 def test_without_a_budget_of_memory_hidden_memory_is_a_note(bench: Bench) -> None:
