@@ -150,7 +150,7 @@ class Scorer(Protocol):
 
     @property
     def calls(self) -> int:
-        """Pairs scored so far, by all threads."""
+        """Pairs scored so far, by all threads. Count with ``scorers.Calls``, so that a budget of calls binds."""
 
     @property
     def revision(self) -> str:

@@ -18,6 +18,7 @@ from retrieval_bench.runner.failure import outcome_of
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, Job
 from retrieval_bench.runner.prepared import learnable, opened
 from retrieval_bench.runner.serve import Server
+from retrieval_bench.scorers import calls_of_process
 from retrieval_bench.types import Budget, MemoryReport
 
 
@@ -56,12 +57,18 @@ def breach_of_size(memory: MemoryReport, documents: int, budget: Budget) -> str 
     return f"{each} (bytes_per_vector, index_bytes: {memory.total:,} of {allowed:,})"
 
 
-def breach_of_calls(system: Index | Ranker, budget: Budget) -> str | None:
-    """Why the build asked its scorer more often than it might, or None when it did not or has no scorer."""
-    calls, allowed = getattr(system, "build_scorer_calls", None), budget.build_scorer_calls
-    if calls is None or allowed is None or calls <= allowed:
-        return None
-    return f"{calls:,} scorer calls at the build, {allowed:,} are allowed (build_scorer_calls)"
+def breach_of_use(facts: BuildFacts, budget: Budget) -> str | None:
+    """What a finished build has used above its budget, or None.
+
+    Whoever watches from outside looks now and then; what was over between two looks is found here.
+    """
+    if (most := budget.build_scorer_calls) is not None and (calls := facts.scorer_calls or 0) > most:
+        return f"{calls:,} scorer calls at the build, {most:,} are allowed (build_scorer_calls)"
+    if (limit := budget.build_seconds) is not None and facts.build_seconds > limit:
+        return f"the build took {facts.build_seconds:.3g} s, {limit:g} are allowed (build_seconds)"
+    if (peak := budget.peak_bytes) is not None and facts.peak_bytes > peak:
+        return f"private memory reached {facts.peak_bytes:,} bytes, {peak:,} are allowed (peak_bytes)"
+    return None
 
 
 def build(plan: BuildPlan, events: Events) -> None:
@@ -89,26 +96,31 @@ def build(plan: BuildPlan, events: Events) -> None:
             _, seconds = timed(
                 lambda: ranker.build(dataset.corpus, wanted, plan.budget, examples=examples, seed=plan.seed)
             )
-    device_peak = device.look()
-    breach = breach_of_size(system.memory(), len(dataset.corpus), plan.budget) or breach_of_calls(system, plan.budget)
-    breach = breach or breach_of_device(device_peak, plan.budget, "at the build")
+    facts = BuildFacts(
+        params=system.params.model_dump(mode="json"),
+        memory=system.memory(),
+        build_seconds=seconds,
+        peak_bytes=memory.peak,
+        scorer_calls=_calls(system),
+        device_peak_bytes=device.look(),
+        notes=tuple(getattr(system, "notes", ())),
+    )
+    breach = breach_of_size(facts.memory, len(dataset.corpus), plan.budget) or breach_of_use(facts, plan.budget)
+    breach = breach or breach_of_device(facts.device_peak_bytes, plan.budget, "at the build")
     if breach := breach or breach_of_threads(plan.threads, cores.used):
         events.send(outcome="over_budget", reason=breach)
         return
     with events.phase("save"), atomic_folder(Store(plan.out).build_folder(plan.build_id)) as folder:
         (folder / "index").mkdir()
         system.save(folder / "index")
-        facts = BuildFacts(
-            params=system.params.model_dump(mode="json"),
-            memory=system.memory(),
-            build_seconds=seconds,
-            peak_bytes=memory.peak,
-            saved_bytes=folder_bytes(folder / "index"),
-            scorer_calls=getattr(system, "build_scorer_calls", None),
-            device_peak_bytes=device_peak,
-            notes=tuple(getattr(system, "notes", ())),
-        )
+        facts = facts.model_copy(update={"saved_bytes": folder_bytes(folder / "index")})
         (folder / "build.json").write_text(facts.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _calls(system: Index | Ranker) -> int | None:
+    """Scorer calls of the build: those counted here, or more where it tells of some that a cache answered."""
+    told, counted = getattr(system, "build_scorer_calls", None), calls_of_process()
+    return counted or None if told is None else max(told, counted)
 
 
 def serve(plan: BuildPlan, events: Events, engine_bytes: int) -> None:

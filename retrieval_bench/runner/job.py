@@ -71,7 +71,7 @@ class BuildFacts(Frozen):
     memory: MemoryReport
     build_seconds: float
     peak_bytes: int
-    saved_bytes: int
+    saved_bytes: int = 0
     scorer_calls: int | None = None
     device_peak_bytes: int | None = None
     notes: tuple[str, ...] = ()

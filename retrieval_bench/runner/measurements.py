@@ -117,10 +117,10 @@ def memory_notes(found: Sequence[Measurement]) -> tuple[str, ...]:
 
 def scorer_calls(facts: BuildFacts, serving: int, queries: int) -> list[Measurement]:
     """Calls of a system's scorer: by the build, and per query over a batch of queries; none for one without."""
-    if facts.scorer_calls is None:
+    if facts.scorer_calls is None and not serving:
         return []
     return [
-        exact("build_scorer_calls", "call", facts.scorer_calls),
+        exact("build_scorer_calls", "call", facts.scorer_calls or 0),
         exact("scorer_calls", "call", serving / queries),
     ]
 

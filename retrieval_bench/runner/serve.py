@@ -24,6 +24,7 @@ from retrieval_bench.runner import measurements as made
 from retrieval_bench.runner.failure import outcome_of
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, TrialPlan
 from retrieval_bench.runner.score import PerQuery, score
+from retrieval_bench.scorers import calls_of_process
 from retrieval_bench.statistics import mean_interval
 from retrieval_bench.types import Dataset, Hits, Measurement, Outcome, Queries, TrialRecord
 
@@ -94,7 +95,8 @@ class Server:
             hits[split], seconds = timed(partial(call, asked))  # also the warm-up of the batch path
             if split == plan.splits[0]:
                 batch = portion(len(asked), seconds, plan.effort)
-                found += made.scorer_calls(self.facts, self._scorer_calls() - before, len(asked))
+                made_now = max(now - then for now, then in zip(self._scorer_calls(), before, strict=True))
+                found += made.scorer_calls(self.facts, made_now, len(asked))
             check_hits(hits[split], len(asked), self._k(asked), len(self.dataset.corpus))
         if hopeless := self._hopeless(hits):
             notes.append(hopeless)
@@ -143,9 +145,9 @@ class Server:
         params = index.SearchParams.model_validate(trial.search)
         return lambda queries: index.search(queries, k, params)
 
-    def _scorer_calls(self) -> int:
-        """Pairs scored so far by a system that has a scorer."""
-        return getattr(self.system, "scorer_calls", 0)
+    def _scorer_calls(self) -> tuple[int, int]:
+        """Pairs scored so far, by the system's account and as counted here."""
+        return getattr(self.system, "scorer_calls", 0), calls_of_process()
 
     def _k(self, queries: Queries) -> int:
         """One more than the depth where a query's own document will be taken out."""

@@ -80,6 +80,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         ("raise", {}, "crashed", "RuntimeError: the engine broke"),
         ("exit", {}, "crashed", "exit status 3"),
         ("sleep", {"build_seconds": 0.3}, "over_budget", "the build took more than 0.3 s"),
+        ("nap", {"build_seconds": 0.01}, "over_budget", "the build took"),
         ("sleep", {}, "timed_out", "not finished after 15 s"),
         ("eat", {"peak_bytes": 600 << 20}, "over_budget", "private memory reached"),
         ("refuse", {}, "refused", "at least 7 bytes per vector"),

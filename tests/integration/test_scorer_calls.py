@@ -20,8 +20,16 @@ calls = 30
 """
 
 
-def run(folder: Path, **budget: int) -> rb.TrialRecord:
-    (folder / "spending.toml").write_text(CARD)
+SILENT = """
+name = "silent"
+summary = "calls its scorer for every document and tells nothing"
+kind = "ranker"
+backend = "silent"
+"""
+
+
+def run(folder: Path, card: str = CARD, /, **budget: int) -> rb.TrialRecord:
+    (folder / "spending.toml").write_text(card)
     data = folder / "data"
     if not data.exists():
         (data / "qrels").mkdir(parents=True)
@@ -42,6 +50,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PLUGINS), prepend=":")
     monkeypatch.syspath_prepend(str(PLUGINS))
     __import__("spending")
+    __import__("silent")
 
 
 def test_calls_stand_in_the_record(tmp_path: Path) -> None:
@@ -60,5 +69,24 @@ def test_calls_stand_in_the_record(tmp_path: Path) -> None:
 )
 def test_a_system_that_spends_too_much_is_over_budget(tmp_path: Path, budget: dict[str, int], reason: str) -> None:
     record = run(tmp_path, **budget)
+    assert record.outcome == "over_budget"
+    assert reason in record.reason
+
+
+def test_calls_that_a_ranker_does_not_tell_of_are_counted_by_the_harness(tmp_path: Path) -> None:
+    record = run(tmp_path, SILENT)
+    assert record.outcome == "ok", record.reason
+    assert (record.value("build_scorer_calls"), record.value("scorer_calls")) == (20, 20)
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        ({"scorer_calls": 19}, "20 scorer calls per query, 19 are allowed"),
+        ({"build_scorer_calls": 19}, "20 scorer calls at the build, 19 are allowed"),
+    ],
+)
+def test_a_ranker_that_hides_its_calls_is_over_budget(tmp_path: Path, budget: dict[str, int], reason: str) -> None:
+    record = run(tmp_path, SILENT, **budget)
     assert record.outcome == "over_budget"
     assert reason in record.reason

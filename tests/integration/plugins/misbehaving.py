@@ -22,7 +22,7 @@ def use_all_processors() -> None:
 
 
 class Build(Params):
-    wrong: Literal["no", "crash", "raise", "sleep", "eat", "refuse", "exit", "threads", "hoard"] = "no"
+    wrong: Literal["no", "crash", "raise", "nap", "sleep", "eat", "refuse", "exit", "threads", "hoard"] = "no"
 
 
 class Search(Params):
@@ -57,6 +57,8 @@ class Misbehaving:
             raise RuntimeError("the engine broke")
         if params.wrong == "exit":
             os._exit(3)
+        if params.wrong == "nap":  # over before anyone who looks now and then has looked
+            time.sleep(0.02)
         if params.wrong == "sleep":
             time.sleep(60)
         if params.wrong == "eat":
