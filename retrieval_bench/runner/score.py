@@ -25,6 +25,14 @@ def primary(data: Dataset, depth: int) -> str:
     return f"neighbor_recall@{min(10, depth)}"
 
 
+def measured(dataset: Dataset, split: str, *, kind: Literal["index", "ranker"], depth: int) -> list[str]:
+    """Names of the metrics that ``score`` gives for a split."""
+    names = _judged(dataset, depth) if split in dataset.qrels else []
+    if kind == "index" and split in dataset.neighbors:
+        names += [f"neighbor_recall@{k}" for k in _cuts(min(depth, dataset.neighbors[split].rows.shape[1]))]
+    return names
+
+
 def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "ranker"], depth: int) -> PerQuery:
     """Values of every metric that applies, (m,) float64 each.
 
@@ -34,19 +42,25 @@ def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "r
     values: PerQuery = {}
     if split in dataset.qrels:
         rows = without_own(hits, dataset.queries[split].own_rows, depth)
-        whole = depth >= len(dataset.corpus)  # nothing is cut off: every document has its rank
-        metrics = [m for m in JUDGED_METRICS if whole or int(m.partition("@")[2] or 1) <= depth]
-        metrics += [name for name in [primary(dataset, depth)] if name not in metrics]
-        values |= evaluate(rows, dataset.qrels[split], metrics)
+        values |= evaluate(rows, dataset.qrels[split], _judged(dataset, depth))
     if kind == "index" and split in dataset.neighbors:
         values |= _neighbor_recalls(dataset, split, hits)
     return values
 
 
+def _judged(dataset: Dataset, depth: int) -> list[str]:
+    whole = depth >= len(dataset.corpus)  # nothing is cut off: every document has its rank
+    metrics = [m for m in JUDGED_METRICS if whole or int(m.partition("@")[2] or 1) <= depth]
+    return metrics + [name for name in [primary(dataset, depth)] if name not in metrics]
+
+
+def _cuts(most: int) -> list[int]:
+    return sorted({k for k in (*NEIGHBOR_CUTS, min(10, most)) if k <= most})
+
+
 def _neighbor_recalls(dataset: Dataset, split: str, hits: Hits) -> PerQuery:
     exact = dataset.neighbors[split]
-    most = min(hits.rows.shape[1], exact.rows.shape[1])
-    cuts = sorted({k for k in (*NEIGHBOR_CUTS, min(10, most)) if k <= most})
+    cuts = _cuts(min(hits.rows.shape[1], exact.rows.shape[1]))
     # Only rows outside the exact answers can be ties, so only theirs are scored.
     unsure = np.full(hits.rows[:, : cuts[-1]].shape, -1, np.int64)
     for k in cuts:

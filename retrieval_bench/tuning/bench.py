@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from retrieval_bench.datasets import load_dataset
-from retrieval_bench.errors import DataError
+from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import libraries, usable_cores
 from retrieval_bench.records import Store
 from retrieval_bench.runner.job import Floor
 from retrieval_bench.runner.plan import plan_builds
-from retrieval_bench.runner.prepared import store
+from retrieval_bench.runner.prepared import opened, store
 from retrieval_bench.runner.run import OnEvent, chosen_cards, encoded_for, execute
-from retrieval_bench.runner.score import primary
+from retrieval_bench.runner.score import measured, primary
 from retrieval_bench.specs import SystemCard
 from retrieval_bench.types import Budget, Split, TrialRecord
 
@@ -50,11 +50,26 @@ class Bench:
         self.primary = primary(self._data, self._depth)
         self._seed, self._timeout, self._tell = seed, timeout, on_event
 
+    def require(self, metric: str) -> None:
+        """Refuse a metric that some system's answers on tuning queries are not measured by.
+
+        Raises:
+            UsageError: names those that there are.
+        """
+        data = opened(self._folder, texts=False)  # with the exact neighbors
+        for card in self.cards:
+            names = measured(data, "tune", kind=card.kind, depth=self._depth)
+            if metric not in names:
+                raise UsageError(
+                    f"target: {metric} is not measured for {card.name} on {data.name} to depth {self._depth}; "
+                    f"there are {', '.join(names)}"
+                )
+
     def measure(
         self, card: SystemCard, build: Mapping[str, Any], search: Mapping[str, Any], *, splits: tuple[Split, ...],
-        effort: Effort, floor: Floor | None = None,
+        effort: Effort, floor: Floor | None = None, budget: Budget | None = None,
     ) -> TrialRecord:  # fmt: skip
-        """The record of a card's system at these settings, measured unless it is there.
+        """The record of a card's system at these settings, measured unless it is there; ``budget`` in place of its own.
 
         Values that the card fixes and the settings leave out stay; of a list in the card its first value.
         """
@@ -62,8 +77,9 @@ class Bench:
         setting = card.model_copy(update={"build": {**card.build, **build}, "search": {**fixed, **search}})
         plan, = plan_builds(
             [setting], fingerprint=self._data.fingerprint, dataset_folder=self._folder, out=self.records.folder,
-            budget=self.budget, threads=self.budget.threads or 1, seed=self._seed, depth=self._depth, effort=effort,
-            encoder=self._encoder, version=libraries().get("retrieval-bench", ""), splits=splits, floor=floor,
+            budget=budget or self.budget, threads=self.budget.threads or 1, seed=self._seed, depth=self._depth,
+            effort=effort, encoder=self._encoder, version=libraries().get("retrieval-bench", ""), splits=splits,
+            floor=floor,
         )  # fmt: skip
         execute(self.records, plan, self._data, timeout=self._timeout, tell=self._tell)
         return self.records.record(plan.trials[0].trial_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -74,6 +75,8 @@ def tune(
     """
     if repeats < 1:
         raise UsageError(f"repeats = {repeats}: at least 1 is needed")
+    if sampler not in get_args(Sampler):
+        raise UsageError(f"sampler = {sampler!r} must be one of {', '.join(get_args(Sampler))}")
     budget = budget or Budget()
     folder = out or home() / "tuning" / dataset.replace("/", "-")
     bench = Bench(
@@ -83,6 +86,7 @@ def tune(
     )  # fmt: skip
     default = "qps@recall=0.95" if bench.primary.startswith("neighbor") else bench.primary
     wanted = parse_target(target or default, primary=bench.primary)
+    bench.require(wanted.quality)
     trials, seconds = budget.tuning_trials, budget.tuning_seconds
     if trials is None and seconds is None:
         trials = DEFAULT_TRIALS
@@ -111,8 +115,9 @@ def tune(
 
 
 def _exact(bench: Bench, target: Target) -> float:
-    """Quality of exact search on tuning queries."""
-    record = bench.measure(system_card("flat", "index"), {}, {}, splits=("tune",), effort=QUICK)
+    """Quality of exact search on tuning queries; what the budget allows has no say in it."""
+    free = Budget(threads=bench.budget.threads)
+    record = bench.measure(system_card("flat", "index"), {}, {}, splits=("tune",), effort=QUICK, budget=free)
     value = record.value(f"tune/{target.metric}")
     if value is None:
         raise UsageError(f"target {target}: exact search gave no {target.metric} ({record.outcome}: {record.reason})")

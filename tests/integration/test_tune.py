@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import retrieval_bench as rb
 from retrieval_bench.cli import app
+from retrieval_bench.errors import UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store
 from retrieval_bench.tuning import Tuning, tune
@@ -111,6 +112,36 @@ def test_the_same_call_computes_nothing_twice(tuned: Tuned, first: Tuning) -> No
     events: list[dict[str, object]] = []
     assert tuned.run(seed=1, on_event=events.append) == first
     assert not any("phase" in event for event in events)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"sampler": "tpee"}, "sampler = 'tpee' must be one of tpe, nsga2, random"),
+        ({"target": "qps@neighbor_recall@5=0.5"}, "neighbor_recall@5 is not measured for lists .* neighbor_recall@10"),
+        ({"target": "nDCG@10"}, "nDCG@10 is not measured for lists"),
+        ({"repeats": 0}, "repeats = 0"),
+    ],
+)
+def test_what_cannot_be_tuned_for_is_refused_before_any_trial(tuned: Tuned, wrong: dict[str, Any], said: str) -> None:
+    folder = tuned.folder / "refused"
+    arguments = {"indexes": [str(tuned.folder / "lists.toml")], "budget": rb.Budget(threads=1, tuning_trials=2)}
+    with pytest.raises(UsageError, match=said):
+        tune(str(tuned.folder / "v.npy"), **{**arguments, **wrong}, out=folder)
+    assert not (folder / "records").exists()
+
+
+def test_a_loss_is_of_exact_search_even_where_that_does_not_fit(tuned: Tuned) -> None:
+    done = tune(
+        str(tuned.folder / "v.npy"), indexes=["coded"], target="bytes@loss=0.5", out=tuned.folder / "loss",
+        budget=rb.Budget(threads=1, bytes_per_vector=40, tuning_trials=2), sampler="random", effort=QUICK,
+    )  # fmt: skip
+    assert done.winner is not None
+    (system,) = done.systems
+    assert system.held_out is not None
+    held = Store(tuned.folder / "loss").record(system.held_out.trial).value("analytic_bytes")
+    assert held is not None
+    assert held <= 40 * 2_000
 
 
 def test_the_command_says_what_it_picked(tuned: Tuned, first: Tuning) -> None:
