@@ -65,6 +65,7 @@ def compare(
         sides = _trials(a, b, out, metric)
     metric = sides[0][0]
     first, second = (side for _, side in sides)
+    _same_question(first, second, metric)
     if first.values.keys() != second.values.keys():
         raise UsageError(
             f"{first.name} and {second.name} were measured on different queries "
@@ -78,6 +79,30 @@ def compare(
         speed=_speed(first, second, level) if speed else None,
         equivalence=None if within is None else equivalence_test(x, y, margin=within, level=level),
     )
+
+
+def _same_question(a: _Side, b: _Side, metric: str) -> None:
+    """Refuse two trials whose values of a metric do not answer the same question.
+
+    Raises:
+        UsageError: other documents, other vectors where exact neighbors are the truth, or rankings cut at other depths.
+    """
+    if a.trial is None or b.trial is None:
+        return
+    mend = "measure both on one data set"
+    if a.trial.documents != b.trial.documents:
+        sizes = f"{a.trial.documents:,} and {b.trial.documents:,} documents"
+        raise UsageError(f"{a.name} and {b.name} searched {sizes} ({a.trial.dataset}, {b.trial.dataset}): {mend}")
+    if metric.startswith("neighbor") and a.trial.dataset_fingerprint != b.trial.dataset_fingerprint:
+        raise UsageError(
+            f"{a.name} and {b.name} searched different vectors ({a.trial.dataset}, {b.trial.dataset}), so {metric} is "
+            f"of different neighbors: {mend}"
+        )
+    if "@" not in metric and a.trial.depth != b.trial.depth:
+        raise UsageError(
+            f"{a.name} and {b.name} ranked to the depths {a.trial.depth} and {b.trial.depth}, over which {metric} is "
+            "taken: measure both with one --k, or compare a metric with a cut"
+        )
 
 
 def contender(store: Store, trial: TrialRecord, name: str) -> Contender | None:
@@ -104,9 +129,13 @@ def _speed(a: _Side, b: _Side, level: float) -> Finding | None:
     done = race(pair, level=level)
     found = judge_speed(
         done.seconds[:, 0], done.seconds[:, 1], per=done.queries, level=level, decided=bool(done.decided),
-        what="speed, measured in turns",
+        what=f"speed, measured in turns{_threads(first, second)}",
     )  # fmt: skip
     return asked_again(found, partial(ratio_in_new_processes, pair), level=level)
+
+
+def _threads(a: Contender, b: Contender) -> str:
+    return "" if a.threads == b.threads else f" ({a.threads} and {b.threads} threads)"
 
 
 def _trials(a: str, b: str, out: Path | None, metric: str | None) -> list[tuple[str, _Side]]:
