@@ -116,6 +116,11 @@ def test_slower(interleaved):
 
 def test_faster(interleaved):
     assert interleaved(lambda: time.sleep(0.006), against=lambda: time.sleep(0.03)).word == "better"
+
+def test_faster_and_worse(interleaved):
+    good, bad = [1.0] * 30, [1.0] * 15 + [0.0] * 15
+    same = interleaved(lambda: good, against=lambda: good, quality=list, looks=1, rounds=6, slack=9.0)
+    interleaved(lambda: bad, against=lambda: time.sleep(0.01) or good, quality=list, looks=1, rounds=6)
 """
 
 
@@ -128,7 +133,8 @@ def test_the_plugin_fails_what_is_slower_in_a_suite_of_its_own(tmp_path: Path) -
         [*command, *([] if known else ["-p", plugin])], cwd=tmp_path, env=dict(os.environ), capture_output=True,
         text=True, check=False,
     )  # fmt: skip
-    assert "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "2 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    assert "quality: worse: -0.5000" in done.stdout
     assert "speed, measured in turns: worse" in done.stdout
 
 
