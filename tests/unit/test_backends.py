@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from retrieval_bench.errors import ArtifactError, BudgetError, DataError, UnavailableError, UsageError
 from retrieval_bench.indexes import _faiss_gpu
+from retrieval_bench.indexes._pq_plan import Wanted, choose
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, Hits, Metric, Queries, RowIds
 
@@ -367,3 +368,11 @@ def test_loading_adds_no_tables(bits: int, refine: str, tmp_path: Path) -> None:
     assert "tables" not in loaded.memory().parts
     queries = _vectors(20, seed=1)
     np.testing.assert_array_equal(_search(loaded, queries).scores, _search(index, queries).scores)
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_codes_too_short_to_find_candidates_leave_no_room_for_originals(rotated: bool) -> None:
+    wanted = Wanted(n=396_000, d=50, bits=None, rotated=rotated, lists=None, code_bytes=None, refine=None)
+    small, large = (choose("x", wanted, Budget(bytes_per_vector=b)) for b in (64, 80))
+    assert (small.refine, small.bits, small.code_bytes) == ("none", 8, 50)
+    assert (large.refine, large.bits, large.sub_quantizers) == ("int8", 4, 25)
