@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._each import EachSet
 from retrieval_bench.errors import UsageError
 
 
@@ -32,13 +33,15 @@ def beir(
     if bool(sets) == every:
         raise UsageError("name BEIR sets, or all of them with --all")
     names = beir_sets() if every else sets or []
+    each = EachSet(named=not every)
     with Progress(problems) as progress:
         for done in run_beir(
             names, rankers=ranker or RANKERS, encoder=encoder, seconds=measure_seconds, out=out, on_event=progress
         ):
             if done.run is None:
-                console.print(f"{done.dataset}: skipped: {done.problem}", highlight=False, soft_wrap=True)
+                each.tell(done.dataset, done.problem, absent=done.absent)
                 continue
             console.print(table(done.run.records, done.run.summary))
             for file in done.files:
                 console.print(str(file), highlight=False, soft_wrap=True)
+    each.leave()

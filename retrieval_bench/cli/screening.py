@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._each import EachSet
 
 
 @app.command(
@@ -62,8 +63,12 @@ def screening(
             f"{outcome.review}: {outcome.system} ({outcome.text}): {said}", highlight=False, markup=False, style="dim"
         )
 
+    each = EachSet(named=bool(reviews))
+    loaded = load_reviews(reviews or (), on_error=lambda place, error: each.tell(place, str(error)))
+    if not loaded:
+        each.leave()
     outcomes = screen(
-        load_reviews(reviews or ()), rankers=ranker or RANKERS, representations=text, learners=learner, starts=starts,
+        loaded, rankers=ranker or RANKERS, representations=text, learners=learner, starts=starts,
         encoder=encoder, seed=seed, jobs=jobs, on_outcome=tell,
     )  # fmt: skip
     sections = screening_sections(outcomes)
@@ -78,3 +83,4 @@ def screening(
         console.print(f"Figures: {as_json}", highlight=False, soft_wrap=True)
     if all(outcome.problem for outcome in outcomes if outcome.way != "published"):
         raise typer.Exit(1)
+    each.leave()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._each import EachSet
 
 if TYPE_CHECKING:
     from retrieval_bench.report.section import Section
@@ -51,17 +52,25 @@ def codesearch(
 ) -> None:
     """Code search by the protocols of CodeSearchNet and CoSQA: MRR and nDCG@10 of rankers."""
     from retrieval_bench.datasets import load_dataset
+    from retrieval_bench.specs import system_card
     from retrieval_bench.study.codesearch import CodeSearch, among_others, codesearch_section, datasets_of
     from retrieval_bench.study.ordinary import FIRST_STAGE
 
+    rankers = ranker or FIRST_STAGE
+    for card in rankers:
+        system_card(card, "ranker")  # a wrong name is an error of the call, not of each set
     found = []
+    each = EachSet(named=bool(datasets))
     for name in datasets_of(datasets or ()):
-        run = _run(name, ranker or FIRST_STAGE, encoder, seed, measure_seconds, out)
-        if candidates:
-            found.append(among_others(run, load_dataset(name), candidates=candidates, seed=seed))
-        else:
-            found.append(CodeSearch(run=run, candidates=0, among={}))
-    _show([codesearch_section(found)], html, "Code search")
+        with each.attempt(name):
+            run = _run(name, rankers, encoder, seed, measure_seconds, out)
+            if candidates:
+                found.append(among_others(run, load_dataset(name), candidates=candidates, seed=seed))
+            else:
+                found.append(CodeSearch(run=run, candidates=0, among={}))
+    if found:
+        _show([codesearch_section(found)], html, "Code search")
+    each.leave()
 
 
 @app.command(

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retrieval_bench.errors import UnavailableError, UnknownNameError
+from retrieval_bench.errors import RetrievalBenchError, UnavailableError, UnknownNameError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.runner.run import OnEvent, Run, run
-from retrieval_bench.specs import dataset_cards
+from retrieval_bench.specs import dataset_cards, system_card
 from retrieval_bench.types import TrialRecord
 
 RANKERS = ("bm25", "dense", "hybrid")
@@ -49,15 +49,17 @@ class Done:
 
     Attributes:
         dataset: name of its card.
-        run: None where the set is not on this machine.
+        run: None where the set is not on this machine or cannot be used.
         files: written results, one per ranker that finished.
         problem: one line for a set without a run.
+        absent: whether it is not on this machine.
     """
 
     dataset: str
     run: Run | None
     files: tuple[Path, ...] = ()
     problem: str = ""
+    absent: bool = False
 
 
 def beir_sets() -> list[str]:
@@ -76,6 +78,8 @@ def run_beir(
 ) -> Iterator[Done]:
     """Run rankers over BEIR sets; each is yielded when it is done, and the same call again resumes.
 
+    A set that is not here or cannot be used is yielded without a run, and the others go on.
+
     Args:
         names: of sets, with or without ``beir/``, or paths of BEIR folders.
         rankers: names or paths of ranker cards.
@@ -85,8 +89,10 @@ def run_beir(
         on_event: told of the progress of each run.
 
     Raises:
-        UnknownNameError: no such set.
+        UnknownNameError: no such set or ranker; known before any work.
     """
+    for ranker in rankers:
+        system_card(ranker, "ranker")
     place = out or home() / "results" / "beir"
     for name in [_full_name(name) for name in names]:
         short = name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else Path(name).name
@@ -100,8 +106,8 @@ def run_beir(
                 command=f"retrieval-bench beir {name}",
                 on_event=on_event,
             )
-        except UnavailableError as error:
-            yield Done(dataset=name, run=None, problem=str(error))
+        except RetrievalBenchError as error:
+            yield Done(dataset=name, run=None, problem=str(error), absent=isinstance(error, UnavailableError))
             continue
         task = _TASKS.get(short, short)
         files = []

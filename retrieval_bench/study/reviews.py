@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from retrieval_bench.datasets import Review, local_copy
 from retrieval_bench.datasets.clef_tar import is_clef_tar, read_reviews
 from retrieval_bench.datasets.screening import read_review
-from retrieval_bench.errors import DataError, UnavailableError, UsageError
+from retrieval_bench.errors import DataError, RetrievalBenchError, UnavailableError, UsageError
 from retrieval_bench.specs import dataset_cards
 
 _SHIPPED = "screening/"
+OnError = Callable[[str, RetrievalBenchError], None]
+Source = Callable[[], list[Review]]
 
 
-def load_reviews(names: Sequence[str] = ()) -> list[Review]:
+def load_reviews(names: Sequence[str] = (), *, on_error: OnError | None = None) -> list[Review]:
     """Read reviews.
 
     Args:
         names: cards (``screening/ace``, or ``ace`` for short), CSV files, folders of CSV files, or CLEF TAR folders;
             none of them means every review with a card that is on this machine.
+        on_error: told of a name or file that cannot be used, while the others go on; None raises instead.
 
     Raises:
         UnknownNameError: no such card or file.
@@ -27,7 +31,12 @@ def load_reviews(names: Sequence[str] = ()) -> list[Review]:
         DataError: they cannot be read (see ``datasets.screening`` and ``datasets.clef_tar``).
         UsageError: a review is asked for twice.
     """
-    reviews = [review for name in names or _at_hand() for review in _load(name)]
+    reviews: list[Review] = []
+    for name in names or _at_hand():
+        with _telling(name, on_error):
+            for place, read in _sources(name):
+                with _telling(place, on_error):
+                    reviews += read()
     known = [review.name for review in reviews]
     if double := {name for name in known if known.count(name) > 1}:
         raise UsageError(f"asked for twice: {', '.join(sorted(double))}")
@@ -48,7 +57,18 @@ def _at_hand() -> list[str]:
     return found
 
 
-def _load(name: str) -> list[Review]:
+@contextmanager
+def _telling(place: str, on_error: OnError | None) -> Iterator[None]:
+    try:
+        yield
+    except RetrievalBenchError as error:
+        if on_error is None:
+            raise
+        on_error(place, error)
+
+
+def _sources(name: str) -> list[tuple[str, Source]]:
+    """What a name stands for, each with its place and how to read it."""
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(path)
@@ -56,15 +76,19 @@ def _load(name: str) -> list[Review]:
     card, local = local_copy(short if short in dataset_cards() else name)
     if card.reader not in ("screening", "clef_tar") or local is None:
         raise UsageError(f"{name}: is not a systematic review but data for the reader {card.reader!r}")
-    return _folder(local) if local.is_dir() else [read_review(local)]
+    return _folder(local) if local.is_dir() else [_file(local)]
 
 
-def _folder(folder: Path) -> list[Review]:
+def _file(path: Path) -> tuple[str, Source]:
+    return str(path), lambda: [read_review(path)]
+
+
+def _folder(folder: Path) -> list[tuple[str, Source]]:
     if is_clef_tar(folder):
-        return list(read_reviews(folder).values())
+        return [(str(folder), lambda: list(read_reviews(folder).values()))]
     files = sorted(folder.glob("*.csv"))
     if not files:
         raise DataError(
             f"{folder}: holds neither CSV files of reviews nor a CLEF TAR collection (topics/, corpus.jsonl)"
         )
-    return [read_review(file) for file in files]
+    return [_file(file) for file in files]

@@ -55,6 +55,34 @@ def test_codesearch_and_litsearch(folder: Path, tmp_path: Path) -> None:
     assert len(Store(out / "functions").records()) == 1  # the same run, continued
 
 
+def test_codesearch_goes_on_after_a_set_that_is_not_here(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RETRIEVAL_BENCH_DATA", raising=False)
+    ordinary = ["--ranker", "bm25", "--measure-seconds", "0.05", "--out", str(tmp_path / "runs"), "--candidates", "0"]
+    done = CliRunner().invoke(app, ["codesearch", "cosqa", str(folder), *ordinary])
+    assert done.exit_code == 1
+    assert "cosqa: failed: is not on this machine" in done.output
+    assert "functions: 3 queries, 6 functions" in done.output
+
+
+def test_screening_goes_on_after_a_bad_review(tmp_path: Path) -> None:
+    topics = [json.dumps({"name": name, "topic": "Drugs for migraine"}) for name in ("bad", "good")]
+    (tmp_path / "topics.jsonl").write_text("\n".join(topics), encoding="utf-8")
+    (tmp_path / "bad.csv").write_text("id,title\n", encoding="utf-8")
+    rows = [f"{i},{'migraine drug' if i < 2 else 'bridge'} {i},,{int(i < 2)}" for i in range(6)]
+    (tmp_path / "good.csv").write_text("\n".join(["id,title,abstract,included", *rows]), encoding="utf-8")
+    command = ["screening", str(tmp_path), "--ranker", "bm25", "--text", "title", "--starts", "0"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert "bad.csv: failed: " in done.output
+    assert "good: 2 of 6 records are relevant" in done.output
+    (tmp_path / "good.csv").unlink()
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert "Screening prioritisation" not in done.output
+
+
 def test_screening(tmp_path: Path) -> None:
     (tmp_path / "topics.jsonl").write_text('{"name": "pain", "topic": "Drugs for migraine"}\n', encoding="utf-8")
     rows = [f"{i},{'migraine drug' if i % 4 == 0 else 'bridge steel'} {i},,{int(i % 4 == 0)}" for i in range(24)]
