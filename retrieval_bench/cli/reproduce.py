@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._each import EachSet
 
 
 @app.command(epilog="Examples: `retrieval-bench reproduce` · `retrieval-bench reproduce beir/scifact cacm-html`")
@@ -16,18 +17,21 @@ def reproduce(
         list[str] | None, typer.Argument(metavar="[SET]...", help="Data sets with published figures (default: all).")
     ] = None,
 ) -> None:
-    """Reach published figures through ordinary runs and say OK or the difference; a set that is not here is skipped."""
+    """Reach published figures through ordinary runs and say OK or the difference; a set that is not here is skipped.
+
+    Ends with exit code 1 where a figure was not reached, be it that its system failed, or a named set is not here.
+    """
     from retrieval_bench.cli.progress import Progress
     from retrieval_bench.study.reproduce import DIGITS, reproduce
 
     table = Table("data set", "system", "metric", "published", "found", "", "source")
     missed = 0
-    skipped: dict[str, None] = {}  # an ordered set: one line per reason, below the table
+    reasons: dict[tuple[str, str], bool] = {}  # one line for each, below the table
     with Progress(problems) as progress:
         for reached in reproduce(datasets or (), on_event=progress):
-            missed += reached.published and reached.found is not None and reached.verdict != "OK"
+            missed += reached.missed
             if reached.problem:
-                skipped[f"{reached.dataset}: {reached.problem}"] = None
+                reasons[reached.dataset, reached.problem] = reached.absent
             table.add_row(
                 reached.dataset,
                 reached.system,
@@ -38,8 +42,10 @@ def reproduce(
                 reached.source or "beside: difference from the published figure above",
             )
     console.print(table)
-    for line in skipped:
-        console.print(line, highlight=False, soft_wrap=True)
+    each = EachSet(named=bool(datasets))
+    for (dataset, problem), absent in reasons.items():
+        each.tell(dataset, problem, absent=absent)
     if missed:
         console.print(f"{missed} published figures were not reached", style="red")
         raise typer.Exit(1)
+    each.leave()

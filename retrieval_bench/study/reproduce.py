@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from retrieval_bench.errors import UnavailableError, UnknownNameError
+from retrieval_bench.datasets import local_copy
+from retrieval_bench.errors import RetrievalBenchError, UnavailableError, UnknownNameError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.run import OnEvent, Run, run
@@ -49,6 +50,7 @@ class Reached(Frozen):
         found: by our run, or None.
         problem: why there is no figure.
         published: whether the value is the system's own, so that it must be reached.
+        absent: whether the data set is not on this machine, so that nothing was tried.
     """
 
     dataset: str
@@ -59,6 +61,12 @@ class Reached(Frozen):
     problem: str = ""
     source: str = ""
     published: bool = True
+    absent: bool = False
+
+    @property
+    def missed(self) -> bool:
+        """Whether a published figure was tried for and not reached, be it that its system failed."""
+        return self.published and not self.absent and self.verdict != "OK"
 
     @property
     def difference(self) -> float | None:
@@ -90,24 +98,27 @@ def reproduce(datasets: Sequence[str] = (), *, on_event: OnEvent | None = None) 
         on_event: told of the progress of each run.
 
     Yields:
-        Each figure as soon as its data set is done. A data set that is not here, or a system that cannot run, is
-        a problem of its figures, not an error.
+        Each figure as soon as its data set is done. A data set that is not here or cannot be used, or a system that
+        cannot run, is a problem of its figures, not an error.
 
     Raises:
-        UnknownNameError: there are no figures of such a data set.
+        UnknownNameError: there are no figures of such a data set; known before any work.
     """
     known = reference_sets()
-    for name in datasets or known:
+    for name in datasets:
         if name not in known:
             raise UnknownNameError("data set with published figures", name, known)
+    for name in datasets or known:
         yield from _reproduced(known[name], on_event)
 
 
 def _reproduced(wanted: ReferenceSet, on_event: OnEvent | None) -> Iterator[Reached]:
     systems = list(dict.fromkeys([*(r.system for r in wanted.references), *wanted.beside]))
     done: Run | None = None
-    problem = ""
+    problem, absent = "", True
     try:
+        local_copy(wanted.dataset)
+        absent = False
         done = run(
             wanted.dataset,
             rankers=systems,
@@ -118,8 +129,9 @@ def _reproduced(wanted: ReferenceSet, on_event: OnEvent | None) -> Iterator[Reac
             command=f"retrieval-bench reproduce {wanted.dataset}",
             on_event=on_event,
         )
-    except UnavailableError as error:
-        problem = f"skipped: {error}"
+    except RetrievalBenchError as error:
+        absent = absent and isinstance(error, UnavailableError)
+        problem = str(error)
     published = {(r.system, r.metric) for r in wanted.references}
     first = {r.metric: r for r in reversed(wanted.references)}  # of systems that share a metric, the first
     beside = [r.model_copy(update={"system": s, "source": ""}) for s in wanted.beside for r in first.values()]
@@ -134,10 +146,11 @@ def _reproduced(wanted: ReferenceSet, on_event: OnEvent | None) -> Iterator[Reac
             problem=why,
             source=reference.source,
             published=(reference.system, reference.metric) in published,
+            absent=absent,
         )
 
 
 def _found(done: Run, reference: Reference) -> tuple[float | None, str]:
     record = next(r for r in done.records if r.system == reference.system)
     found = record.value(reference.metric)
-    return found, "" if found is not None else f"{record.outcome}: {record.reason or 'not measured'}"
+    return found, "" if found is not None else f"{record.system}: {record.outcome}: {record.reason or 'not measured'}"

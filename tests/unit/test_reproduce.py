@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from retrieval_bench import specs
+from retrieval_bench.cli import app
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.datasets._html import page_text
 from retrieval_bench.errors import DataError, UnknownNameError
@@ -75,9 +77,51 @@ def test_reproduce_goes_through_the_ordinary_run(folder: Path, monkeypatch: pyte
     found = list(reproduce())
     # q1's own document is taken out, so d4 comes first; q2 holds only stop words and scores 0; q3 finds d2
     assert [(r.system, r.verdict) for r in found[:2]] == [("bm25", "OK"), ("bm25_lucene", "+0.0000")]
-    assert found[2].verdict.startswith("skipped: cacm-html: is not on this machine")
+    assert found[2].verdict.startswith("cacm-html: is not on this machine")
+    assert found[2].absent
+    assert not found[2].missed
     with pytest.raises(UnknownNameError, match="scifact"):
-        list(reproduce(["scifact"]))
+        next(reproduce([str(folder), "scifact"]))  # before any work
+
+
+@pytest.fixture
+def broken(folder: Path) -> Path:
+    """A BEIR folder that cannot be read."""
+    place = folder.with_name("broken")
+    place.mkdir()
+    (place / "corpus.jsonl").write_text("{")
+    (place / "queries.jsonl").write_text("{")
+    return place
+
+
+def test_reproduce_goes_on_after_a_bad_set_and_counts_what_failed(
+    folder: Path, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Reference(system="bm25", metric="nDCG@10", value=0.6667, source="by hand")
+    lost = Reference(system="ltr", metric="nDCG@10", value=0.5, source="nothing to learn from")
+    sets = {
+        "bad": ReferenceSet(dataset=str(broken), references=(right,), depth=10),
+        "good": ReferenceSet(dataset=str(folder), references=(right,), depth=10),
+        "no system": ReferenceSet(dataset=str(folder), references=(lost,), depth=10),
+        "absent": ReferenceSet(dataset="cacm-html", references=(right,), depth=10),
+    }
+    monkeypatch.setattr(module, "reference_sets", lambda: sets)
+    monkeypatch.delenv("RETRIEVAL_BENCH_DATA", raising=False)
+    done = CliRunner().invoke(app, ["reproduce", "good"])
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, ["reproduce", "bad", "good"])
+    assert done.exit_code == 1
+    assert "broken: failed: " in done.output
+    assert "OK" in done.output
+    done = CliRunner().invoke(app, ["reproduce", "no system"])
+    assert done.exit_code == 1
+    assert "tiny: failed: ltr: " in done.output
+    assert "1 published figures were not reached" in done.output
+    assert CliRunner().invoke(app, ["reproduce", "absent"]).exit_code == 1  # asked for by name
+    monkeypatch.setattr(module, "reference_sets", lambda: {key: sets[key] for key in ("absent", "good")})
+    done = CliRunner().invoke(app, ["reproduce"])
+    assert done.exit_code == 0, done.output
+    assert "cacm-html: skipped: " in done.output
 
 
 def test_beir_results_have_the_leaderboards_form(folder: Path, tmp_path: Path) -> None:
@@ -91,6 +135,18 @@ def test_beir_results_have_the_leaderboards_form(folder: Path, tmp_path: Path) -
     assert "beir/scifact" in beir_sets()
     with pytest.raises(UnknownNameError, match="did you mean"):
         list(run_beir(["scifactt"]))
+    with pytest.raises(UnknownNameError, match="unknown ranker"):
+        list(run_beir([str(folder)], rankers=["bm26"]))
+
+
+def test_beir_goes_on_after_a_bad_set(folder: Path, broken: Path, tmp_path: Path) -> None:
+    ordinary = ["--ranker", "bm25", "--measure-seconds", "0.05", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["beir", str(broken), str(folder), *ordinary])
+    assert done.exit_code == 1
+    assert "broken: failed: " in done.output
+    assert (tmp_path / "out" / "bm25" / "tiny.json").exists()
+    done = CliRunner().invoke(app, ["beir", str(folder), *ordinary])
+    assert done.exit_code == 0, done.output
 
 
 # CACM's pages
