@@ -26,7 +26,7 @@ from retrieval_bench.quality import evaluate
 from retrieval_bench.scorers import Metered, load_scorer
 from retrieval_bench.scorers._joint_similarity import JointSimilarity
 from retrieval_bench.training.batches import Batch
-from retrieval_bench.training.folder import Trained, finished, publish
+from retrieval_bench.training.folder import Trained, finished, measured_also, publish
 from retrieval_bench.training.hard_negatives import HardPairs
 from retrieval_bench.training.heldout import METRICS, Gain, gains
 from retrieval_bench.training.loop import fit
@@ -98,7 +98,8 @@ def train_cross_encoder(
 ) -> Trained:
     """Train a cross-encoder and report what re-ranking with it gains over its dual encoder.
 
-    The same call goes on where an interrupted one stopped, and returns at once when the model is there.
+    The same call goes on where an interrupted one stopped, and returns at once when the model is there; another
+    ``depth``, ``queries`` or ``evaluate`` measures that model again.
 
     Args:
         dataset: whose ``train`` split is learned from, and whose ``test`` split is reported.
@@ -122,23 +123,31 @@ def train_cross_encoder(
         "recipe": "cross-encoder", "settings": settings.model_dump(mode="json"), "dataset": dataset,
         "dataset_fingerprint": data.fingerprint, "start": start, "start_revision": encoder.revision,
     }  # fmt: skip
+    reported = list(dict.fromkeys([dataset, *evaluate]))
+    measured_so = {"reranked": depth, "queries": queries}
+
+    def measure(names: Sequence[str], folder: Path) -> list[Gain]:
+        return [
+            gain.model_copy(update={"dataset": name})
+            for name in names
+            for gain in rerank_gains(folder, load_dataset(name), start=start, depth=depth, queries=queries)
+        ]
+
     if done := finished(out, identity):
-        return done
+        if done.facts != measured_so:
+            done = done.model_copy(update={"gains": (), "facts": measured_so})
+        return measured_also(done, reported, lambda names: measure(names, out))
     objective = CrossEncoding(encoder, settings)
     losses = fit(objective, HardPairs(data, settings, encoder=start), settings, out, identity=identity,
                  progress=progress)  # fmt: skip
     return publish(
         out,
         objective.save,
-        lambda folder: [
-            gain
-            for name in dict.fromkeys([dataset, *evaluate])
-            for gain in rerank_gains(folder, load_dataset(name), start=start, depth=depth, queries=queries)
-        ],
+        lambda folder: measure(reported, folder),
         identity=identity,
         start=start,
         losses=losses,
-        facts={"reranked": depth},
+        facts=measured_so,
         measured=f"the {depth} best of {start} re-ranked",
         use="in a card of the rankers `rerank` and `cur`: "
         '`scorer = "cross_encoder"`, `scorer_settings = {{ model = "{}" }}`',

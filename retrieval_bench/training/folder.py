@@ -58,6 +58,19 @@ def finished(folder: Path, identity: Identity) -> Trained | None:
     return None
 
 
+def measured_also(done: Trained, names: Sequence[str], measure: Callable[[Sequence[str]], Sequence[Gain]]) -> Trained:
+    """A finished model with its gains on more data sets; its folder, whose files name its version, stays as it is.
+
+    Args:
+        done: the model.
+        names: of the data sets that gains are wanted on.
+        measure: the gains on some of them; not called where all are known.
+    """
+    known = {gain.dataset for gain in done.gains}
+    missing = [name for name in names if name not in known]
+    return done.model_copy(update={"gains": (*done.gains, *measure(missing))}) if missing else done
+
+
 def publish(
     folder: Path,
     write_model: Callable[[Path], None],

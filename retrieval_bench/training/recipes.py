@@ -9,7 +9,7 @@ from retrieval_bench.datasets import load_dataset
 from retrieval_bench.training.batches import Pairs
 from retrieval_bench.training.cocosoda import CoCoSoDa, CoCoSoDaSettings
 from retrieval_bench.training.contrastive import Contrastive
-from retrieval_bench.training.folder import Trained, finished, publish
+from retrieval_bench.training.folder import Trained, finished, measured_also, publish
 from retrieval_bench.training.heldout import gains_on
 from retrieval_bench.training.loop import fit
 from retrieval_bench.training.matryoshka import Matryoshka
@@ -111,9 +111,7 @@ def _train(
     reported = list(dict.fromkeys([name, *evaluate]))
     done = finished(out, identity)
     if done is not None:
-        known = {gain.dataset for gain in done.gains}
-        more = gains_on([one for one in reported if one not in known], start, str(out), dims=dims)
-        return done.model_copy(update={"gains": (*done.gains, *more)})
+        return measured_also(done, reported, lambda names: gains_on(names, start, str(out), dims=dims))
     losses = fit(objective, Pairs(dataset, settings), settings, out, identity=identity, progress=progress)
     return publish(
         out,

@@ -21,8 +21,8 @@ from retrieval_bench.encoders._models import content_hash, find_model
 from retrieval_bench.encoders.loading import open_model, save_model
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.quality import mean
-from retrieval_bench.training.folder import Trained, finished, publish
-from retrieval_bench.training.heldout import gains_on, heldout_scores, selection_pool
+from retrieval_bench.training.folder import Trained, finished, measured_also, publish
+from retrieval_bench.training.heldout import Gain, gains_on, heldout_scores, selection_pool
 from retrieval_bench.types import Dataset
 
 Weights = dict[str, torch.Tensor]
@@ -107,9 +107,11 @@ def make_soup(
         "revisions": [content_hash(folder).hex()[:24] for folder in folders], "shares": list(shares), "start": start,
         "chosen_on": choose_on, "dataset_fingerprint": dataset.fingerprint,
     }  # fmt: skip
+    reported = list(dict.fromkeys([choose_on, *evaluate]))
     done = finished(out, identity)
     if done is not None:
-        return done
+        peers = (start, done.facts["best_run"])
+        return measured_also(done, reported, lambda names: _gains(names, peers, out))
     models = [_weights(folder) for folder in folders]
     uniform = average(models)  # before any work, it shows whether the models can be averaged
     score = _scorer(dataset, folders[0])
@@ -123,11 +125,11 @@ def make_soup(
     mixed = {share: average([soup, first], [share, 1 - share]) for share in shares}
     reached = {share: score(weights) for share, weights in mixed.items()}
     share = max(reached, key=reached.__getitem__)
-    reported = list(dict.fromkeys([choose_on, *evaluate]))
+    peers = (start, str(runs[best]))
     return publish(
         out,
         lambda folder: _write(mixed[share], folders[0], folder),
-        lambda folder: [gain for over in (start, str(runs[best])) for gain in gains_on(reported, over, str(folder))],
+        lambda folder: _gains(reported, peers, folder),
         identity=identity,
         start=start,
         facts={
@@ -138,6 +140,10 @@ def make_soup(
             "best_run": str(runs[best]),
         },
     )
+
+
+def _gains(names: Sequence[str], peers: Sequence[str], folder: Path) -> list[Gain]:
+    return [gain for over in peers for gain in gains_on(names, over, str(folder))]
 
 
 def _scorer(dataset: Dataset, like: Path) -> Score:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,12 +17,15 @@ from retrieval_bench.datasets import load_dataset  # noqa: E402
 from retrieval_bench.scorers import load_scorer  # noqa: E402
 from retrieval_bench.training.batches import Batch  # noqa: E402
 from retrieval_bench.training.cross_encoder import CrossEncoderSettings, CrossEncoding, train_cross_encoder  # noqa: E402
+from retrieval_bench.training.folder import Trained  # noqa: E402
 from retrieval_bench.training.hard_negatives import HardPairs  # noqa: E402
 from retrieval_bench.training.text_encoder import TextEncoder  # noqa: E402
 
 SETTINGS = CrossEncoderSettings(
     batch=8, epochs=2, learning_rate=2e-3, frozen_layers=0, query_tokens=16, document_tokens=16, negatives=3
 )
+
+QUICK = SETTINGS.model_copy(update={"epochs": 1})
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,26 @@ def test_it_learns_and_its_folder_is_a_scorer(
     monkeypatch.setattr("retrieval_bench.training.cross_encoder.fit", lambda *_, **__: pytest.fail("trained again"))
     again = train_cross_encoder(toy, out, settings=SETTINGS, start=tiny, depth=5, queries=8, device="cpu")
     assert again.gains == done.gains
+
+
+def test_a_finished_model_is_measured_as_asked(tiny: str, toy: str, tmp_path: Path) -> None:
+    other = str(toy_collection(tmp_path / "other", seed=1))
+
+    def trained(**asked: Any) -> Trained:
+        wanted = {"depth": 5, "queries": 8, **asked}
+        return train_cross_encoder(toy, tmp_path / "m", settings=QUICK, start=tiny, device="cpu", **wanted)
+
+    first = trained()
+    fewer = trained(queries=4)
+    assert [gain.queries for gain in fewer.gains] == [4, 4]
+    assert fewer.losses == first.losses
+    deeper = trained(depth=16)
+    assert deeper.facts == {"reranked": 16, "queries": 8}
+    assert deeper.gains != first.gains
+    assert trained().gains == first.gains
+    more = trained(evaluate=[other])
+    assert more.gains[:2] == first.gains
+    assert [gain.dataset for gain in more.gains] == [toy, toy, other, other]
 
 
 def test_the_scorer_gives_the_scores_that_training_saw(tiny: str, toy: str, tmp_path: Path) -> None:

@@ -292,6 +292,14 @@ def test_a_soup_is_chosen_on_tune_queries_and_reported_on_test(tiny: str, toy: s
         torch.testing.assert_close(value, expected[name])
     assert {gain.over for gain in done.gains} == {tiny, done.facts["best_run"]}
     assert {gain.split for gain in done.gains} == {"test"}
+    other = str(toy_collection(tmp_path / "other", seed=1))
+    more = make_soup(
+        runs, tmp_path / "soup", choose_on=toy, kind="uniform", shares=(0.5,), start=tiny, evaluate=[other]
+    )
+    assert more.gains[: len(done.gains)] == done.gains
+    assert {(gain.dataset, gain.over) for gain in more.gains} == {
+        (name, over) for name in (toy, other) for over in (tiny, done.facts["best_run"])
+    }
     greedy_soup = make_soup(runs, tmp_path / "greedy", choose_on=toy, shares=(0.5, 1.0), start=tiny)
     reached = greedy_soup.facts["tune_nDCG@10_of_shares"]
     assert reached["1.0"] >= max(greedy_soup.facts["tune_nDCG@10_of_runs"]) - 1e-9
