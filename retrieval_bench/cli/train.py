@@ -30,7 +30,8 @@ Frozen = Annotated[int, typer.Option("--frozen-layers", help="Lower transformer 
 Negatives = Annotated[int, typer.Option(help="Hard negatives of each query, mined with BM25.")]
 WebQueries = Annotated[float, typer.Option(help="Share of queries rewritten as people type them into a browser.")]
 SplitName = Annotated[
-    str, typer.Option("--split", help="Queries learned from: train, or tune where a set has no others.")
+    str,
+    typer.Option("--split", help="Queries learned from: train, or all of tune; nothing can be chosen on it then."),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1 (default: a GPU where there is one).")]
 

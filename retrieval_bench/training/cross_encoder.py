@@ -29,6 +29,7 @@ from retrieval_bench.training.batches import Batch
 from retrieval_bench.training.folder import Trained, finished, measured_also, publish
 from retrieval_bench.training.hard_negatives import HardPairs
 from retrieval_bench.training.heldout import METRICS, Gain, gains
+from retrieval_bench.training.learned import learning_data
 from retrieval_bench.training.loop import fit
 from retrieval_bench.training.objective import Objective
 from retrieval_bench.training.settings import Settings
@@ -118,7 +119,7 @@ def train_cross_encoder(
         UnavailableError: data set, encoder or device cannot be had.
     """
     encoder = TextEncoder(start, frozen_layers=settings.frozen_layers, device=device)
-    data = load_dataset(dataset)
+    data = learning_data(dataset, settings)
     identity = {
         "recipe": "cross-encoder", "settings": settings.model_dump(mode="json"), "dataset": dataset,
         "dataset_fingerprint": data.fingerprint, "start": start, "start_revision": encoder.revision,

@@ -71,6 +71,18 @@ def measured_also(done: Trained, names: Sequence[str], measure: Callable[[Sequen
     return done.model_copy(update={"gains": (*done.gains, *measure(missing))}) if missing else done
 
 
+def identity_of(folder: Path) -> Identity:
+    """What a trained model, or the mixture that it is an expert of, was made of; empty where nothing says so."""
+    for place in (folder, folder.parent):
+        try:
+            found = Trained.model_validate_json((place / _FACTS).read_text(encoding="utf-8")).identity
+        except (OSError, ValueError):
+            continue
+        if place == folder or found.get("recipe") == "moe":
+            return found
+    return {}
+
+
 def publish(
     folder: Path,
     write_model: Callable[[Path], None],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrieval_bench.datasets import load_dataset
 from retrieval_bench.encoders.loading import save_model
 from retrieval_bench.errors import UsageError
 from retrieval_bench.training.batches import Domains, Pairs
@@ -13,6 +12,7 @@ from retrieval_bench.training.contrastive import Contrastive
 from retrieval_bench.training.experts import Experts
 from retrieval_bench.training.folder import Trained, finished, publish
 from retrieval_bench.training.heldout import Gain, gains_on
+from retrieval_bench.training.learned import learning_data
 from retrieval_bench.training.loop import fit
 from retrieval_bench.training.objective import Objective
 from retrieval_bench.training.recipes import train_contrastive
@@ -73,7 +73,7 @@ def train_moe(
         objective: Objective = Contrastive(encoder, settings)
         if experts:
             objective = Experts(encoder, settings, domains=len(names), layers=layers)
-        datasets = [load_dataset(name) for name in names]
+        datasets = [learning_data(name, settings) for name in names]
         identity = {
             "recipe": recipe, "settings": settings.model_dump(mode="json"), "datasets": list(names),
             "dataset_fingerprints": [dataset.fingerprint for dataset in datasets], "start": start,

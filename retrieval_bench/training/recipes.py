@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from retrieval_bench.datasets import load_dataset
 from retrieval_bench.training.batches import Pairs
 from retrieval_bench.training.cocosoda import CoCoSoDa, CoCoSoDaSettings
 from retrieval_bench.training.contrastive import Contrastive
 from retrieval_bench.training.folder import Trained, finished, measured_also, publish
 from retrieval_bench.training.heldout import gains_on
+from retrieval_bench.training.learned import learning_data
 from retrieval_bench.training.loop import fit
 from retrieval_bench.training.matryoshka import Matryoshka
 from retrieval_bench.training.objective import Objective
@@ -102,7 +102,7 @@ def _train(
 ) -> Trained:
     encoder = TextEncoder(start, frozen_layers=settings.frozen_layers, device=device)
     objective = objective_of(encoder)
-    dataset = load_dataset(name)
+    dataset = learning_data(name, settings)
     identity = {
         "recipe": recipe, "settings": settings.model_dump(mode="json"), "dataset": name,
         "dataset_fingerprint": dataset.fingerprint, "start": start, "start_revision": encoder.revision,

@@ -15,7 +15,6 @@ from typing import Literal
 
 import torch
 
-from retrieval_bench.datasets import load_dataset
 from retrieval_bench.device.choose import choose_device
 from retrieval_bench.encoders._models import content_hash, find_model
 from retrieval_bench.encoders.loading import open_model, save_model
@@ -23,6 +22,7 @@ from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.quality import mean
 from retrieval_bench.training.folder import Trained, finished, measured_also, publish
 from retrieval_bench.training.heldout import Gain, gains_on, heldout_scores, selection_pool
+from retrieval_bench.training.learned import choosing_data
 from retrieval_bench.types import Dataset
 
 Weights = dict[str, torch.Tensor]
@@ -88,20 +88,22 @@ def make_soup(
     Args:
         runs: folders of models trained from ``start``.
         out: folder of the soup.
-        choose_on: data set whose ``tune`` queries choose the runs and the share; its ``test`` queries are reported.
+        choose_on: data set whose ``tune`` queries choose the runs and the share (a part of them where it has no
+            ``train`` apart); its ``test`` queries are reported.
         kind: which average.
         shares: of the trained weights, to choose from; ``(1.0,)`` does not interpolate.
         start: encoder that the runs started from.
         evaluate: more data sets to report the ``test`` split of.
 
     Raises:
-        UsageError: no runs or shares, or the folder holds something else.
+        UsageError: no runs or shares, a run learned from the queries that it would be chosen on, or the folder holds
+            something else.
         DataError: a run's folder holds no model, or models differ in architecture.
     """
     if not runs or not shares or not all(0 < share <= 1 for share in shares):
         raise UsageError("a soup needs at least one run, and shares above 0 and up to 1")
     folders = [find_model(str(run)) for run in runs]
-    dataset = load_dataset(choose_on)
+    dataset = choosing_data(choose_on, [*folders, find_model(start)])
     identity = {
         "recipe": "soup", "kind": kind, "runs": [str(run) for run in runs],
         "revisions": [content_hash(folder).hex()[:24] for folder in folders], "shares": list(shares), "start": start,

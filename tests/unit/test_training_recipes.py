@@ -20,6 +20,8 @@ from retrieval_bench.training.batches import Pairs
 from retrieval_bench.training.cocosoda import CoCoSoDa, CoCoSoDaSettings
 from retrieval_bench.training.contrastive import Contrastive, info_nce
 from retrieval_bench.training.experts import Experts
+from retrieval_bench.training.folder import Trained
+from retrieval_bench.training.learned import choosing_data, learning_data
 from retrieval_bench.training.matryoshka import Matryoshka
 from retrieval_bench.training.moe import train_moe
 from retrieval_bench.training.momentum import MomentumEncoder, Queue
@@ -306,10 +308,64 @@ def test_a_soup_is_chosen_on_tune_queries_and_reported_on_test(tiny: str, toy: s
     assert reached[str(greedy_soup.facts["share"])] == max(reached.values())
 
 
+def without_dev(folder: Path) -> str:
+    """A collection with one set of queries to learn from and to choose on."""
+    (toy_collection(folder) / "qrels" / "dev.tsv").unlink()
+    return str(folder)
+
+
+def test_what_is_learned_from_is_not_chosen_on(tiny: str, toy: str, tmp_path: Path) -> None:
+    one_set, run = without_dev(tmp_path / "one-set"), tmp_path / "run"
+    done = train_contrastive(one_set, run, settings=SETTINGS, start=tiny, device="cpu")
+    apart = load_dataset(one_set, apart=True)
+    assert done.identity["dataset_fingerprint"] == apart.fingerprint
+    assert not set(apart.queries["train"].ids) & set(apart.queries["tune"].ids)
+    assert len(done.losses) == len(apart.queries["train"]) // SETTINGS.batch < 4  # of 64 some are left to choose on
+    assert choosing_data(one_set, [run]).queries["tune"].ids == apart.queries["tune"].ids
+    plain = load_dataset(toy).fingerprint  # with a set to choose on nothing changes, nor does a model's identity
+    assert learning_data(toy, SETTINGS).fingerprint == choosing_data(toy, [run]).fingerprint == plain
+
+
+def test_a_soup_is_not_chosen_on_what_a_run_learned_from(tiny: str, toy: str, tmp_path: Path) -> None:
+    one_set = without_dev(tmp_path / "one-set")
+    whole = load_dataset(one_set).fingerprint
+    trained_on = {"dataset": "another name of it", "dataset_fingerprint": whole}
+    wanted: dict[str, object] = {"settings": {"split": "train"}, **trained_on}
+    all_of_it = claimed(tmp_path / "all", wanted)  # as models were trained before a part was left to choose on
+    with pytest.raises(UsageError, match=r"all: learned from the queries of .* that the choice would be made on"):
+        make_soup([all_of_it], tmp_path / "soup", choose_on=one_set, start=tiny)
+    tune = claimed(tmp_path / "tune", {**wanted, "settings": {"split": "tune"}, "dataset": toy})
+    for name in (toy, one_set):
+        with pytest.raises(UsageError, match="tune: learned from the queries"):
+            choosing_data(name, [tune])
+    later = claimed(tmp_path / "later", {"recipe": "contrastive", "start": str(tune)})
+    of_both = claimed(tmp_path / "of-both", {"recipe": "soup", "runs": [str(tmp_path / "none"), str(later)]})
+    with pytest.raises(UsageError, match="of-both: learned from the queries"):
+        choosing_data(toy, [of_both])
+    expert = claimed(tmp_path / "moe", {**wanted, "recipe": "moe", "datasets": [one_set]}) / "domain"
+    expert.mkdir()
+    with pytest.raises(UsageError, match="domain: learned from the queries"):
+        choosing_data(one_set, [expert])
+    choosing_data(toy, [all_of_it, expert])
+
+
+def claimed(folder: Path, identity: dict[str, object]) -> Path:
+    """A folder that says of itself that it was trained so; it holds weights in name only."""
+    folder.mkdir()
+    (folder / "model.safetensors").touch()
+    said = Trained(folder=folder, identity=identity, start="minilm", gains=())
+    (folder / "metrics.json").write_text(said.model_dump_json())
+    return folder
+
+
 def test_soups_of_what_does_not_mix_are_refused(tiny: str, toy: str, tmp_path: Path) -> None:
     wide = tiny_encoder(tmp_path / "wide", hidden=64)
     with pytest.raises(DataError, match="differ in architecture"):
         make_soup([Path(tiny), wide], tmp_path / "soup", choose_on=toy, kind="uniform", start=tiny)
+    (toy_collection(tmp_path / "judged-once") / "qrels" / "train.tsv").unlink()
+    (tmp_path / "judged-once" / "qrels" / "dev.tsv").unlink()
+    with pytest.raises(DataError, match="has no judged queries besides those of test"):
+        make_soup([Path(tiny)], tmp_path / "soup", choose_on=str(tmp_path / "judged-once"), start=tiny)
     with pytest.raises(UsageError, match="at least one run"):
         make_soup([], tmp_path / "soup", choose_on=toy)
     (tmp_path / "empty").mkdir()
