@@ -8,6 +8,7 @@ from pathlib import Path
 
 from retrieval_bench.checks import check_ids, check_vectors
 from retrieval_bench.datasets._apart import learn_apart, share_queries
+from retrieval_bench.datasets._asked import without_blank
 from retrieval_bench.datasets._detect import card_for_path, looks_like_path
 from retrieval_bench.datasets._download import download_folder, fetch, how_to_get, local_name
 from retrieval_bench.datasets._fingerprint import fingerprint
@@ -41,7 +42,8 @@ def load_dataset(
         progress: show a progress bar while downloading.
 
     Returns:
-        The data set. Vectors are as the source has them: under ``cos`` they are not normalised yet.
+        The data set. Vectors are as the source has them: under ``cos`` they are not normalised yet. What was left out
+        of it, such as a query without a text, stands in ``meta``.
 
     Raises:
         UnknownNameError: no card, file or collection of this name; holds the nearest card names.
@@ -64,6 +66,7 @@ def load_dataset(
         ) from error
     if "test" not in dataset.queries:
         raise DataError(f"{path or name}: has no queries to judge on; name them in its card: [splits] test = ...")
+    dataset = without_blank(dataset, source=str(path or name))
     if tune_share is not None:
         dataset = share_queries(dataset, tune_share)
     if apart:
@@ -179,6 +182,3 @@ def _check(dataset: Dataset, source: str) -> None:
             raise DataError(f"{asked}: documents and queries must both have vectors, or neither")
         if part.vectors is not None:
             check_vectors(part.vectors, source=asked, metric=dataset.metric, dim=corpus.dim)
-        blank = next((i for i, text in enumerate(part.texts or ()) if not text.strip()), None)
-        if blank is not None:
-            raise DataError(f"{asked}: the query {part.ids[blank]!r} has no text; give it one or remove it")

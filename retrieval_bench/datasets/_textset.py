@@ -45,6 +45,7 @@ def text_dataset(
     query_texts: Mapping[str, str],
     judgments: Mapping[str, Judgments],
     titles: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """Align queries and judgments of every split with the documents.
 
@@ -54,9 +55,10 @@ def text_dataset(
         query_texts: id to text, of all splits.
         judgments: by split.
         titles: of the documents, in their order, where they are known.
+        notes: on queries that were left out.
 
     Returns:
-        The data set; ``meta`` says which judged documents the corpus lacks.
+        The data set; ``meta`` holds the notes, and says which judged documents the corpus lacks.
 
     Raises:
         DataError: a judgment that does not fit (see ``judged_split``).
@@ -68,7 +70,8 @@ def text_dataset(
             for split, rows in judgments.items()
         }
     )
-    notes = dict.fromkeys(part.note for part in judged.values() if part.note)
+    lacking = dict.fromkeys(part.note for part in judged.values() if part.note)
+    said = {"queries": "; ".join(notes), "judgments": "; ".join(lacking)}
     return Dataset(
         name=card.name,
         fingerprint="",
@@ -76,5 +79,5 @@ def text_dataset(
         queries={split: replace(part.queries, split=split) for split, part in judged.items()},
         qrels={split: part.qrels for split, part in judged.items()},
         metric=card.metric or "cos",
-        meta={"judgments": "; ".join(notes)} if notes else {},
+        meta={key: note for key, note in said.items() if note},
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import Field
 
+from retrieval_bench.datasets._asked import first_texts
 from retrieval_bench.datasets._html import read_pages
 from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
 from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
@@ -32,11 +33,12 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
 
     A document is its title, a blank and its text, or the whole text of an HTML page. The queries of a split are those
     that its file judges:
-    ``dev``, ``valid`` or ``validation`` serve as ``tune``; without them ``train`` serves as both.
+    ``dev``, ``valid`` or ``validation`` serve as ``tune``; without them ``train`` serves as both. Of two queries of one
+    id the first is kept.
 
     Raises:
-        DataError: a file is missing, a line cannot be read, an id occurs twice, or a judgment names something unknown;
-            names the file and line.
+        DataError: a file is missing, a line cannot be read, a document's id occurs twice, or a judgment names something
+            unknown; names the file and line.
     """
     options = validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None or not path.is_dir():
@@ -46,11 +48,13 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         documents, titles = jsonl_documents(_required(path, "corpus.jsonl"))
     else:
         documents = unique_texts(read_pages(_required(path, options.pages)), what="document")
-    query_texts = jsonl_texts(_required(path, "queries.jsonl"), what="query")
+    query_texts, notes = jsonl_queries(_required(path, "queries.jsonl"))
     files = {f.name.removesuffix(".gz").removesuffix(".tsv"): f for f in sorted(path.glob("qrels/*.tsv*"))}
     splits = choose_splits(card, files, source=str(path / "qrels"))
     judgments = {split: read_tsv_qrels(files[name]) for split, name in splits.items()}
-    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments, titles=titles)
+    return text_dataset(
+        card, documents=documents, query_texts=query_texts, judgments=judgments, titles=titles, notes=notes
+    )
 
 
 def _required(folder: Path, name: str) -> Path:
@@ -62,22 +66,23 @@ def _required(folder: Path, name: str) -> Path:
     return found
 
 
-def jsonl_texts(path: Path, *, what: str) -> dict[str, str]:
+def jsonl_queries(path: Path) -> tuple[dict[str, str], list[str]]:
     """Id to title and text, in the order of a JSON-lines file with the keys ``_id``, ``text`` and maybe ``title``.
 
-    Args:
-        path: the file.
-        what: ``document`` or ``query``, for errors.
+    Returns:
+        The texts, and a note where a query was left out because its id occurred before.
 
     Raises:
-        DataError: a line is not a JSON object, lacks a key, or repeats an id, or there is no line; names the file and
-            line.
+        DataError: a line is not a JSON object or lacks a key, or there is no line; names the file and line.
     """
-    return {key: title_and_text(title, text) for key, (title, text) in jsonl_titles_and_texts(path, what=what).items()}
+    texts, notes = first_texts((place, key, title_and_text(*parts)) for place, key, parts in _rows(path))
+    if not texts:
+        raise DataError(f"{path}: holds no query")
+    return texts, notes
 
 
 def jsonl_documents(path: Path) -> tuple[dict[str, str], list[str] | None]:
-    """As ``jsonl_texts``, and the titles in the same order; None where no document has one."""
+    """Id to title and text, as ``jsonl_queries``, and the titles in the same order; None where no document has one."""
     parts = jsonl_titles_and_texts(path, what="document")
     titles = [title.strip() for title, _ in parts.values()]
     texts = {key: title_and_text(title, text) for key, (title, text) in parts.items()}
@@ -85,7 +90,15 @@ def jsonl_documents(path: Path) -> tuple[dict[str, str], list[str] | None]:
 
 
 def jsonl_titles_and_texts(path: Path, *, what: str) -> dict[str, tuple[str, str]]:
-    """As ``jsonl_texts``, with title and text apart."""
+    """Id to title and text, apart.
+
+    Args:
+        path: as for ``jsonl_queries``.
+        what: ``document`` or ``record``, for errors.
+
+    Raises:
+        DataError: as ``jsonl_queries``, or an id occurs twice.
+    """
     texts = unique_texts(_rows(path), what=what)
     if not texts:
         raise DataError(f"{path}: holds no {what}")

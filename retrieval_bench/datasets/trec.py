@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from retrieval_bench.datasets._asked import first_texts
 from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
 from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
 from retrieval_bench.datasets._splits import choose_splits
@@ -47,11 +48,13 @@ class Topics:
 
     Attributes:
         ids: m ids.
-        texts: m texts, white space collapsed.
+        texts: m texts, white space collapsed; empty where the file has none.
+        notes: on topics that were left out because their id occurred before.
     """
 
     ids: Sequence[str]
     texts: Sequence[str]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +94,9 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     options = validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None or not path.is_dir():
         raise DataError(f"{card.name}: a TREC data set is a folder with topics*, qrels* and documents")
-    topics = _files(path, "topics")
-    query_texts = unique_texts(
-        ((str(file), key, text) for file in topics for key, text in _pairs(read_topics(file, field=options.field))),
-        what="query",
-    )
+    topics = {str(file): read_topics(file, field=options.field) for file in _files(path, "topics")}
+    query_texts, repeated = first_texts((file, *pair) for file, part in topics.items() for pair in _pairs(part))
+    notes = [*(note for part in topics.values() for note in part.notes), *repeated]
     qrels = _files(path, "qrels")
     named = {_split_name(file): file for file in qrels}
     if len(named) < len(qrels):
@@ -110,7 +111,9 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         documents = unique_texts((row for file in files for row in read_documents(file)), what="document")
     if not documents:
         raise DataError(f"{path}: holds no documents; put corpus.jsonl or files of <DOC> blocks there")
-    return text_dataset(card, documents=documents, query_texts=query_texts, judgments=judgments, titles=titles)
+    return text_dataset(
+        card, documents=documents, query_texts=query_texts, judgments=judgments, titles=titles, notes=notes
+    )
 
 
 def _pairs(topics: Topics) -> zip[tuple[str, str]]:
@@ -138,22 +141,22 @@ def _holds_documents(file: Path) -> bool:
 
 
 def read_topics(path: Path, *, field: TopicField = "title") -> Topics:
-    """Read topics: ``<top>`` blocks, whose tags need no ends, or lines of id, tab and text.
+    """Read topics: ``<top>`` blocks, whose tags need no ends, or lines of id, tab and text. The first of an id is kept.
 
     Args:
         path: plain or gzipped.
         field: which part of a block is the query.
 
     Raises:
-        DataError: a block without a number or that field, a line without a tab, an id that occurs twice, no topic.
+        DataError: a block without a number or that field, a line without a tab or an id, no topic.
     """
     lines = list(numbered_lines(path, fallback="cp1252"))
     first = next((text for _, text in lines if text.strip()), "")
     rows = _blocks(path, lines, field) if first.lstrip().startswith("<") else _tabbed(path, lines)
     if not rows:
         raise DataError(f"{path}: holds no topics")
-    texts = unique_texts(rows, what="topic")
-    return Topics(ids=list(texts), texts=list(texts.values()))
+    texts, notes = first_texts(rows)
+    return Topics(ids=list(texts), texts=list(texts.values()), notes=notes)
 
 
 def _tabbed(path: Path, lines: list[tuple[int, str]]) -> list[tuple[str, str, str]]:
@@ -162,7 +165,7 @@ def _tabbed(path: Path, lines: list[tuple[int, str]]) -> list[tuple[str, str, st
         if not line.strip():
             continue
         key, tab, text = line.partition("\t")
-        if not tab or not key.strip() or not text.strip():
+        if not tab or not key.strip():
             raise DataError(f"{path}:{number}: not a topic; write its id, a tab and its text")
         rows.append((f"{path}:{number}", key.strip(), " ".join(text.split())))
     return rows
@@ -192,8 +195,8 @@ def _topic(where: str, block: str, field: TopicField) -> tuple[str, str, str]:
         tag.lower(): " ".join(_ANY_TAG.sub(" ", text).split())
         for tag, text in zip(pieces[1::2], pieces[2::2], strict=True)
     }
-    for needed in ("num", field):
-        if not parts.get(needed):
+    for needed, there in (("num", bool(parts.get("num"))), (field, field in parts)):
+        if not there:
             raise DataError(f"{where}: this topic has no <{needed}>")
     return where, parts["num"], parts[field]
 

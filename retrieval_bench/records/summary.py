@@ -16,6 +16,7 @@ class RunSummary(Frozen):
     description: str = Field(default="", description="one sentence about the dataset")
     licence: str = "unknown"
     source: str = Field(default="", description="where the data comes from, as text; never fetched")
+    notes: tuple[str, ...] = Field(default=(), description="what is not in the data as its files have it, a line each")
     documents: int = Field(ge=0)
     dimensions: int = Field(ge=0, description="0 when nothing was encoded")
     queries: dict[str, int] = Field(description="number of queries by split")

@@ -128,6 +128,8 @@ def _closing(shown: Sequence[Row], records: Sequence[TrialRecord], summary: RunS
     marks = {row.mark for row in shown}
     if legend := [f"{_MARKS[mark]} {meaning}" for mark, meaning in meanings.items() if mark in marks]:
         yield Text("   ".join(legend))
+    for note in summary.notes:
+        yield _line("Data", text.one_line(note), style="yellow")
     yield _line("Budget", text.budget_line(summary.budget))
     winner = next((row for row in shown if row.mark == "winner"), None)
     if winner is None:

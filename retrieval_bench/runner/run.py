@@ -12,7 +12,7 @@ from typing import Any
 
 from retrieval_bench import registry
 from retrieval_bench.checks import check_k
-from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.encoders import load_encoder
 from retrieval_bench.errors import RetrievalBenchError, UsageError
 from retrieval_bench.files import home
@@ -151,6 +151,7 @@ def run(
             description=data.meta.get("summary", ""),
             licence=data.meta.get("licence", "unknown"),
             source=data.meta.get("source", ""),
+            notes=notes_of(data),
             documents=len(data.corpus),
             dimensions=data.corpus.dim,
             queries={split: len(q) for split, q in data.queries.items()},

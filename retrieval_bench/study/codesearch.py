@@ -143,6 +143,7 @@ def codesearch_section(found: Sequence[CodeSearch]) -> Section:
             "MRR: over the first 100 answers from the whole corpus. Among so many: as CodeSearchNet, in batches.",
             "CoSQA's test queries come from web searches; what learns (a fusion's weights, LambdaMART) learns from its "
             "tuning queries. MiniLM was trained on CodeSearchNet among others, where the functions come from.",
+            *(f"{one.run.summary.dataset}: {note}" for one in found for note in one.run.summary.notes),
         ),
     )
 

@@ -57,7 +57,7 @@ def litsearch_section(run: Run, dataset: Dataset) -> Section:
         title=f"Literature search on {dataset.name}: {len(dataset.corpus):,} papers",
         columns=[SectionColumn(title="ranker"), *metric_columns(METRICS), *COSTS],
         groups=groups,
-        remarks=remarks(dataset),
+        remarks=(*remarks(dataset), *run.summary.notes),
     )
 
 

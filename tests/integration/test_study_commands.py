@@ -55,6 +55,21 @@ def test_codesearch_and_litsearch(folder: Path, tmp_path: Path) -> None:
     assert len(Store(out / "functions").records()) == 1  # the same run, continued
 
 
+def test_a_query_that_is_left_out_is_said(folder: Path, tmp_path: Path) -> None:
+    with (folder / "queries.jsonl").open("a", encoding="utf-8") as file:
+        file.write('\n{"_id": "q4", "text": ""}')
+    with (folder / "qrels" / "test.tsv").open("a", encoding="utf-8") as file:
+        file.write("\nq4\tf4\t1")
+    out = tmp_path / "run"
+    command = ["run", str(folder), "--ranker", "bm25", "--measure-seconds", "0.05", "--out", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    note = "queries without a text are left out: 'q4'"
+    assert f"Data: {note}" in done.output
+    assert note.replace("'", "&#39;") in (out / "report.html").read_text(encoding="utf-8")
+    assert Store(out).summary().queries["test"] == 3
+
+
 def test_codesearch_goes_on_after_a_set_that_is_not_here(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from made_up_files import DOCUMENTS, QRELS, QUERIES, write_beir, write_jsonl
 
-from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.datasets._fingerprint import fingerprint
 from retrieval_bench.datasets.trec import Run, read_qrels, read_run, read_topics, write_run
 from retrieval_bench.errors import CardError, DataError, UnavailableError, UnknownNameError
@@ -129,11 +129,11 @@ def _remove(name: str) -> Callable[[Path], None]:
             _line("corpus.jsonl", 3, '{"_id": "d1", "text": ""}'),
             r"corpus\.jsonl:3: the document id 'd1' occurs a second",
         ),
+        (lambda f: (f / "queries.jsonl").write_text(""), r"holds no query"),
         (
-            _line("queries.jsonl", 2, '{"_id": "q1", "text": "x"}'),
-            r"queries\.jsonl:2: the query id 'q1' occurs a second",
+            lambda f: (f / "queries.jsonl").write_text('{"_id": "q1", "text": " "}\n{"_id": "q2", "text": ""}\n'),
+            r"\(test queries\): none of them has a text",
         ),
-        (_line("queries.jsonl", 1, '{"_id": "q1", "text": " "}'), r"the query 'q1' has no text"),
         (_line("queries.jsonl", 1, '{"_id": "q1", "text": "\\ud800"}'), r"queries test texts: number 0 holds half"),
         (
             _line("qrels/test.tsv", 2, "q1\tdX\t1"),
@@ -156,6 +156,43 @@ def test_bad_beir_folders_are_refused_by_file_and_line(
     damage(folder)
     with pytest.raises(DataError, match=message):
         load_dataset(str(folder))
+
+
+def test_a_blank_query_is_left_out_and_said(tmp_path: Path) -> None:
+    queries = [{"_id": "q1", "text": " "}, *QUERIES[1:]]
+    data = load_dataset(str(write_beir(tmp_path / "blank", queries=queries)))
+    assert data.queries["test"].ids == ["q2"]
+    assert judged(data, "test") == {("q2", "d2"): 1}
+    assert notes_of(data) == ("queries without a text are left out: 'q1'",)
+    without = load_dataset(str(write_beir(tmp_path / "a", queries=QUERIES[1:], qrels={"test": [("q2", "d2", 1)]})))
+    assert notes_of(without) == ()
+    assert without.queries["test"].texts == data.queries["test"].texts
+
+
+def test_of_two_queries_with_one_id_the_first_is_kept(tmp_path: Path) -> None:
+    plain = load_dataset(str(write_beir(tmp_path / "plain")))
+    queries = [*QUERIES, {"_id": "q1", "text": "something else"}, QUERIES[1]]
+    data = load_dataset(str(write_beir(tmp_path / "twice", queries=queries)))
+    assert data.fingerprint == plain.fingerprint
+    (note,) = notes_of(data)
+    assert note.startswith("of queries with one id the first is kept; left out: 'q1' with another text in ")
+    assert "queries.jsonl:4, 'q2' with the same text in " in note
+
+
+def test_topics_that_repeat_an_id_or_are_blank_are_left_out(tmp_path: Path) -> None:
+    blocks = TOPICS + TOPICS.replace("dancing birds", "other words") + "<top><num>q3</num><title> </title></top>"
+    for name, topics in (("blocks", blocks), ("lines", "q1\tdancing birds\nq2\tlifting\nq1\tother words\nq3\t\n")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "topics.txt").write_text(topics)
+        (folder / "qrels.txt").write_text("q1 0 d1 2\nq2 0 d2 1\nq3 0 d2 1\n")
+        (folder / "docs.txt").write_text(SGML)
+        data = load_dataset(str(folder))
+        assert data.queries["test"].texts == ["dancing birds", "lifting"]
+        assert judged(data, "test") == {("q1", "d1"): 2, ("q2", "d2"): 1}
+        (note,) = notes_of(data)
+        assert "left out: 'q1' with another text in " in note
+        assert note.endswith("; queries without a text are left out: 'q3'")
 
 
 def test_cut_gzip_is_refused(tmp_path: Path) -> None:
@@ -208,7 +245,6 @@ def test_trec_folder_with_splits_and_jsonl_documents(tmp_path: Path) -> None:
         ("topics.txt", TOPICS.replace("<num> Number: q1\n", ""), r"topics\.txt:1: this topic has no <num>"),
         ("topics.txt", TOPICS.replace("<title> dancing birds\n", ""), r"topics\.txt:1: this topic has no <title>"),
         ("topics.txt", TOPICS.removesuffix("</top>\n"), r"topics\.txt:9: this <top> has no </top>"),
-        ("topics.txt", TOPICS.replace("q2", "q1"), r"the topic id 'q1' occurs a second time"),
         ("topics.txt", "q1 no tab\n", r"topics\.txt:1: not a topic"),
         ("topics.txt", "\n", r"holds no topics"),
         ("qrels.txt", "q1 0 d1 2\nq1 d2\n", r"qrels\.txt:2: has 2 fields"),
