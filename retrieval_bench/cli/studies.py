@@ -36,8 +36,8 @@ def codesearch(
         list[str] | None,
         typer.Argument(
             metavar="[DATASET|FOLDER]...",
-            help="Data sets of functions, or a folder of CodeSearchNet's languages; none is pystdlib (to develop on) "
-            "and cosqa (the test).",
+            help="Data sets of functions, or a folder of CodeSearchNet's languages; none is pystdlib (to develop on), "
+            "cosqa (the test), and the languages of CodeSearchNet that are here.",
         ),
     ] = None,
     ranker: Rankers = None,

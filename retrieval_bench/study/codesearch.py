@@ -13,13 +13,16 @@ rankers that those runs built and saved.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from retrieval_bench import registry
+from retrieval_bench.datasets import local_copy
 from retrieval_bench.datasets.codesearchnet import LANGUAGES
+from retrieval_bench.errors import UnavailableError
 from retrieval_bench.protocols import Ranker
 from retrieval_bench.quality import mean
 from retrieval_bench.quality.judged import Float64Array
@@ -44,11 +47,23 @@ class CodeSearch:
 
 
 def datasets_of(names: Sequence[str]) -> list[str]:
-    """Names of data sets; a folder of languages (``python``, ``java`` ...) stands for those in it."""
+    """Names of data sets; a folder of languages (``python``, ``java`` ...) stands for those in it.
+
+    No names at all are ``DATASETS``, and the languages of CodeSearchNet that are on this machine.
+    """
     found: list[str] = []
-    for name in names or DATASETS:
+    for name in names or (*DATASETS, *_languages_at_hand()):
         languages = [Path(name) / language for language in LANGUAGES if (Path(name) / language).is_dir()]
         found += [str(folder) for folder in languages] or [name]
+    return found
+
+
+def _languages_at_hand() -> list[str]:
+    found = []
+    for name in (f"codesearchnet/{language}" for language in LANGUAGES):
+        with suppress(UnavailableError):
+            local_copy(name)
+            found.append(name)
     return found
 
 

@@ -161,7 +161,18 @@ def test_a_folder_of_languages_stands_for_its_languages(tmp_path: Path) -> None:
     for language in ("ruby", "go"):
         (tmp_path / language).mkdir()
     assert datasets_of([str(tmp_path), "cosqa"]) == [str(tmp_path / "go"), str(tmp_path / "ruby"), "cosqa"]
+
+
+def test_the_languages_that_are_here_are_searched_too(
+    tmp_path: Path, home_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RETRIEVAL_BENCH_DATA", raising=False)
     assert datasets_of([]) == ["pystdlib", "cosqa"]
+    (tmp_path / "codesearchnet" / "ruby").mkdir(parents=True)
+    (home_folder / "downloads" / "codesearchnet" / "go").mkdir(parents=True)
+    monkeypatch.setenv("RETRIEVAL_BENCH_DATA", str(tmp_path))
+    assert datasets_of([]) == ["pystdlib", "cosqa", "codesearchnet/go", "codesearchnet/ruby"]
+    assert datasets_of(["cosqa"]) == ["cosqa"]
 
 
 def test_the_mean_of_languages_leaves_out_what_one_lacks() -> None:
