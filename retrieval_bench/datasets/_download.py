@@ -34,7 +34,10 @@ def download_folder() -> Path:
 
 
 def local_name(card: DatasetCard) -> str | None:
-    """Name of the data set's file or folder: as the card says, else the last part of its URL without ``.zip``."""
+    """Name of the data set's file or folder: as the card says, else the last part of its URL without ``.zip``.
+
+    Of a name with ``/`` the first part is what an archive of several data sets is unpacked to.
+    """
     if card.file or not card.url:
         return card.file
     name = PurePosixPath(urlsplit(card.url).path).name
@@ -55,7 +58,7 @@ def fetch(card: DatasetCard, *, progress: bool = False) -> Path:
     Raises:
         UnavailableError: the server cannot be reached; says what to get from where and where to put it.
         DataError: the transfer was cut short, a checksum differs, or the archive is damaged or unsafe. Nothing is kept.
-        CardError: the URL is not one that can be downloaded from.
+        CardError: the URL is not one that can be downloaded from, or its archive does not hold the named folder.
     """
     name = local_name(card)
     if card.url is None or name is None:
@@ -68,13 +71,19 @@ def fetch(card: DatasetCard, *, progress: bool = False) -> Path:
         with atomic_file(target) as temporary:
             _download(card, temporary, target, progress=progress)
         return target
-    archive = target.with_name(f"{name}{suffix}")
-    try:
-        with atomic_file(archive) as temporary:
-            _download(card, temporary, target, progress=progress)
-        unpack(archive, target)
-    finally:
-        archive.unlink(missing_ok=True)
+    whole = download_folder() / PurePosixPath(name).parts[0]
+    archive = whole.with_name(f"{whole.name}{suffix}")
+    if not whole.exists():  # another data set of the same archive may have brought it
+        try:
+            with atomic_file(archive) as temporary:
+                _download(card, temporary, whole, progress=progress)
+            unpack(archive, whole)
+        finally:
+            archive.unlink(missing_ok=True)
+    if not target.exists():
+        raise CardError(
+            f"dataset card {card.name!r}: {whole} holds no {name.partition('/')[2]!r}; remove it to get it anew"
+        )
     return target
 
 

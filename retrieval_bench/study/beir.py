@@ -23,16 +23,27 @@ from retrieval_bench.types import TrialRecord
 RANKERS = ("bm25", "dense", "hybrid")
 _PREFIX = "beir/"
 _DEPTH = 100  # of a run over judged texts, and so of MAP
+_FORUMS = (
+    "android", "english", "gaming", "gis", "mathematica", "physics",
+    "programmers", "stats", "tex", "unix", "webmasters", "wordpress",
+)  # fmt: skip
 # Our name of a set -> the leaderboard's; a set that is not among them keeps its own.
 _TASKS = {
     "arguana": "ArguAna",
+    "climate-fever": "ClimateFEVER",
+    **{f"cqadupstack/{forum}": f"CQADupstack{forum.capitalize()}Retrieval" for forum in _FORUMS},
+    "dbpedia-entity": "DBPedia",
+    "fever": "FEVER",
     "fiqa": "FiQA2018",
+    "hotpotqa": "HotpotQA",
+    "msmarco": "MSMARCO",
     "nfcorpus": "NFCorpus",
     "nq": "NQ",
     "quora": "QuoraRetrieval",
     "scidocs": "SCIDOCS",
     "scifact": "SciFact",
     "trec-covid": "TRECCOVID",
+    "webis-touche2020": "Touche2020",
 }
 _METRICS = {
     "nDCG@10": "ndcg_at_10",
@@ -81,7 +92,7 @@ def run_beir(
     A set that is not here or cannot be used is yielded without a run, and the others go on.
 
     Args:
-        names: of sets, with or without ``beir/``, or paths of BEIR folders.
+        names: of sets, with or without ``beir/``, or paths of BEIR folders; ``cqadupstack`` is its twelve forums.
         rankers: names or paths of ranker cards.
         encoder: of the rankers that leave it open.
         seconds: most time to measure the speed of each ranker.
@@ -94,7 +105,7 @@ def run_beir(
     for ranker in rankers:
         system_card(ranker, "ranker")
     place = out or home() / "results" / "beir"
-    for name in [_full_name(name) for name in names]:
+    for name in [full for given in names for full in _full_names(given)]:
         short = name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else Path(name).name
         try:
             done = run(
@@ -136,10 +147,13 @@ def leaderboard(record: TrialRecord, task: str) -> dict[str, Any]:
     }
 
 
-def _full_name(name: str) -> str:
+def _full_names(name: str) -> list[str]:
     known = beir_sets()
     if name in known or Path(name).is_dir():
-        return name
-    if f"{_PREFIX}{name}" in known:
-        return f"{_PREFIX}{name}"
+        return [name]
+    full = f"{_PREFIX}{name.removeprefix(_PREFIX)}"
+    if full in known:
+        return [full]
+    if parts := [each for each in known if each.startswith(f"{full}/")]:
+        return parts
     raise UnknownNameError("BEIR set", name, [*known, *(each.removeprefix(_PREFIX) for each in known)])

@@ -31,6 +31,15 @@ EXPECTED = [
     "beir/trec-covid",
     "beir/quora",
     "beir/scidocs",
+    "beir/nq",
+    "beir/msmarco",
+    "beir/hotpotqa",
+    "beir/fever",
+    "beir/climate-fever",
+    "beir/dbpedia-entity",
+    "beir/webis-touche2020",
+    "beir/cqadupstack/android",
+    "beir/cqadupstack/wordpress",
     "sift-128",
     "glove-100",
     "gist-960",
@@ -89,11 +98,12 @@ def test_addresses_and_checksums(cards: dict[str, DatasetCard]) -> None:
         if card.url is not None:
             assert card.file is not None, name
             assert card.url.startswith("https://"), name
-            assert card.url.rpartition("/")[2].removesuffix(".zip") == card.file, name
+            assert card.url.rpartition("/")[2].removesuffix(".zip") == card.file.partition("/")[0], name
         assert card.md5 is None or re.fullmatch("[0-9a-f]{32}", card.md5), name
         assert (card.md5 is not None) == name.startswith("beir/"), name
-    sums = [card.md5 for card in cards.values() if card.md5]
-    assert len(set(sums)) == len(sums)
+    sums = {card.url: card.md5 for card in cards.values() if card.md5}
+    assert len(set(sums.values())) == len(sums)
+    assert all(card.md5 == sums[card.url] for card in cards.values() if card.md5)
 
 
 def test_only_arguana_asks_with_documents(cards: dict[str, DatasetCard]) -> None:

@@ -107,6 +107,21 @@ def test_an_archive_is_fetched_verified_and_unpacked(
     assert load_dataset("birds").fingerprint == data.fingerprint  # from the copy
 
 
+def test_sets_of_one_archive_are_fetched_together(tmp_path: Path, home_folder: Path, server: Server) -> None:
+    birds = write_beir(tmp_path / "animals" / "birds")
+    write_beir(tmp_path / "animals" / "fish")
+    server.files["/animals.zip"] = zipped(tmp_path / "animals")
+    write_card(home_folder, url=f"{server.url}/animals.zip", file="animals/birds")
+    assert load_dataset("birds").fingerprint == load_dataset(str(birds)).fingerprint
+    assert [path.name for path in left_behind(home_folder)] == ["animals"]
+    server.files.clear()
+    write_card(home_folder, url=f"{server.url}/animals.zip", file="animals/fish")
+    assert len(load_dataset("birds").corpus) == 3  # came with the others
+    write_card(home_folder, url=f"{server.url}/animals.zip", file="animals/snakes")
+    with pytest.raises(CardError, match="holds no 'snakes'"):
+        load_dataset("birds")
+
+
 def test_a_plain_file_is_kept_under_its_name(home_folder: Path, server: Server, tmp_path: Path) -> None:
     import numpy as np
 

@@ -139,6 +139,17 @@ def test_beir_results_have_the_leaderboards_form(folder: Path, tmp_path: Path) -
         list(run_beir([str(folder)], rankers=["bm26"]))
 
 
+def test_beir_sets_have_the_leaderboards_names() -> None:
+    from retrieval_bench.study.beir import _TASKS, _full_names
+
+    assert set(_TASKS) == {name.removeprefix("beir/") for name in beir_sets()}
+    assert _TASKS["cqadupstack/gis"] == "CQADupstackGisRetrieval"
+    assert _full_names("hotpotqa") == _full_names("beir/hotpotqa") == ["beir/hotpotqa"]
+    assert len(_full_names("cqadupstack")) == 12
+    with pytest.raises(UnknownNameError):
+        _full_names("cqadup")
+
+
 def test_beir_goes_on_after_a_bad_set(folder: Path, broken: Path, tmp_path: Path) -> None:
     ordinary = ["--ranker", "bm25", "--measure-seconds", "0.05", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, ["beir", str(broken), str(folder), *ordinary])
