@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench import registry
-from retrieval_bench.artifact import FORMAT_VERSION, EncoderInfo, Manifest, Searcher
+from retrieval_bench.artifact import FORMAT_VERSION, Manifest, Searcher
 from retrieval_bench.checks import check_ids, check_vectors, normalised
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.errors import UsageError
@@ -18,7 +18,7 @@ from retrieval_bench.files import home
 from retrieval_bench.records import Store
 from retrieval_bench.runner.prepared import asked_metric, opened
 from retrieval_bench.specs import params, system_cards
-from retrieval_bench.types import Budget, Corpus, Metric, Queries, RowIds, TrialRecord
+from retrieval_bench.types import Budget, Corpus, EncoderInfo, Metric, Queries, RowIds, TrialRecord
 
 
 def build(
@@ -126,13 +126,11 @@ def export(trial_id: str, folder: str | Path, *, out: str | Path | None = None, 
     data = opened(prepared)
     is_index = record.kind == "index"
     plugin = registry.indexes.get(record.backend) if is_index else registry.rankers.get(record.backend)
-    meta = data.meta
-    with_encoder = is_index and "encoder" in meta
     manifest = Manifest(
         format_version=FORMAT_VERSION, name=record.system, kind=record.kind, backend=record.backend,
         plugin=plugin.__module__, metric=asked_metric(data), documents=len(data.corpus), dimensions=data.corpus.dim,
         build_params=record.build_params, search_params=record.search_params,
-        encoder=EncoderInfo(name=meta["encoder"], revision=meta["encoder_revision"]) if with_encoder else None,
+        encoder=data.corpus.encoder if is_index else None,
         dataset=record.dataset, dataset_fingerprint=record.dataset_fingerprint,
         measured={m.name: m.value for m in record.measurements},
     )  # fmt: skip

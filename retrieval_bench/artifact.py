@@ -24,7 +24,7 @@ from retrieval_bench.errors import ArtifactError, DataError, UsageError
 from retrieval_bench.files import atomic_folder, sha256
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.protocols import Encoder, Index, Ranker
-from retrieval_bench.types import FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Queries, RowIds
+from retrieval_bench.types import EncoderInfo, FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Queries, RowIds
 
 FORMAT_VERSION = 1
 CANARY_QUERIES, CANARY_DEPTH = 8, 10
@@ -42,13 +42,6 @@ class Answers(Hits):
     ids: tuple[tuple[str, ...], ...]
 
 
-class EncoderInfo(Frozen):
-    """Which encoder makes the vectors of queries."""
-
-    name: str
-    revision: str
-
-
 class Manifest(Frozen):
     """What an artifact holds and where it comes from."""
 
@@ -62,7 +55,7 @@ class Manifest(Frozen):
     dimensions: int
     build_params: dict[str, Any]
     search_params: dict[str, Any]
-    encoder: EncoderInfo | None = None
+    encoder: EncoderInfo | None = None  # makes the vectors of queries
     dataset: str = ""
     dataset_fingerprint: str = ""
     measured: dict[str, float] = Field(default_factory=dict)

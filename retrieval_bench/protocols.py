@@ -87,7 +87,7 @@ class Ranker(Protocol):
     def build(
         self, corpus: Corpus, params: Any, budget: Budget, *, examples: Examples | None = None, seed: int = 0
     ) -> None:
-        """Index ``corpus.texts`` (and ``corpus.vectors`` where the ranker uses them and they are there).
+        """Index ``corpus.texts`` (and ``corpus.vectors`` where the ranker uses vectors of that encoder).
 
         Args:
             corpus: its texts are ranked.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from retrieval_bench.encoders.cache import cached_encode, encode_queries
+from retrieval_bench.encoders.encoded import encoded_by
 from retrieval_bench.registry import missing
 
 if TYPE_CHECKING:
     from retrieval_bench.encoders.sentence import SentenceEncoder
 
-__all__ = ["cached_encode", "encode_queries", "load_encoder"]
+__all__ = ["cached_encode", "encode_queries", "encoded_by", "load_encoder"]
 
 
 def load_encoder(

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from retrieval_bench import registry
 from retrieval_bench.budgets import allowed_bytes
-from retrieval_bench.encoders import cached_encode, encode_queries, load_encoder
-from retrieval_bench.errors import ArtifactError, BudgetError, CardError, DataError
+from retrieval_bench.encoders import encode_queries, encoded_by, load_encoder
+from retrieval_bench.errors import ArtifactError, BudgetError, CardError
 from retrieval_bench.protocols import Index
 from retrieval_bench.rankers._pad import padded
 from retrieval_bench.rankers._params_file import load_params, save_params
@@ -49,10 +49,10 @@ class Dense:
     def build(
         self, corpus: Corpus, params: DenseParams, budget: Budget, *, examples: Examples | None = None, seed: int = 0
     ) -> None:
-        """Encode the texts, unless the corpus has their vectors already, and index the vectors.
+        """Encode the texts, unless the corpus has this encoder's vectors already, and index the vectors.
 
         Args:
-            corpus: its vectors, if it has any, must come from ``params.encoder``.
+            corpus: vectors that were given as data must come from ``params.encoder``.
             params: the parameters of the index are checked against its backend's.
             budget: of the encoder and the index together.
             examples: their encoded questions train an index that learns from queries.
@@ -60,7 +60,7 @@ class Dense:
 
         Raises:
             CardError: the index does not have such parameters, or cannot serve cosine similarity.
-            DataError: the vectors of the corpus are not of the encoder's dimension.
+            DataError: vectors that were given are not of the encoder's dimension.
             BudgetError: the weights of the encoder leave no room for an index.
         """
         self._encoder = load_encoder(params.encoder, precision=params.precision)
@@ -71,24 +71,13 @@ class Dense:
         wanted = checked_params(index.BuildParams, params.index_build, where=where)
         self._search = checked_params(index.SearchParams, params.index_search, where=where)
         left = _without_encoder(budget, len(corpus), self._encoder.nbytes)
-        vectors = corpus.vectors
-        if vectors is None:
-            vectors = cached_encode(self._encoder, corpus.require_texts())
-        elif corpus.dim != self._encoder.dim:
-            raise DataError(
-                f"dense: the corpus has vectors of {corpus.dim} dimensions, the encoder {params.encoder!r} makes "
-                f"{self._encoder.dim}; name the encoder that they come from"
-            )
+        documents = encoded_by(self._encoder, corpus)
+        documents = replace(documents, vectors=_unit(documents.require_vectors()))
         learn = None
         if examples is not None:
-            asked = examples.queries
-            encoded = (
-                cached_encode(self._encoder, asked.require_texts(), queries=True)
-                if asked.vectors is None
-                else asked.vectors
-            )
-            learn = replace(asked, vectors=_unit(encoded))
-        index.build(replace(corpus, vectors=_unit(vectors)), wanted, left, metric="ip", queries=learn, seed=seed)
+            asked = encoded_by(self._encoder, examples.queries)
+            learn = replace(asked, vectors=_unit(asked.require_vectors()))
+        index.build(documents, wanted, left, metric="ip", queries=learn, seed=seed)
         self._index: Index = index
         self._documents = len(corpus)
         self.params = params.model_copy(

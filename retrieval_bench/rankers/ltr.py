@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from retrieval_bench.checks import normalised
-from retrieval_bench.encoders import cached_encode, encode_queries, load_encoder
+from retrieval_bench.encoders import encode_queries, encoded_by, load_encoder
 from retrieval_bench.errors import ArtifactError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.rankers._examples import Judged, grades_of, judged
@@ -71,17 +71,17 @@ class Ltr:
         """Index the texts and learn the order of the examples' candidates.
 
         Raises:
-            DataError: there are no judged examples, or no document holds a term.
+            DataError: there are no judged examples, no document holds a term, or vectors that were given are not of
+                the encoder's dimension.
             UnavailableError: the encoder cannot be had on this machine.
         """
         learn = judged(examples, what="ltr", instead="name another ranker")
-        texts = corpus.require_texts()
         self.params = params
-        self._terms = Terms.of(texts)
+        self._terms = Terms.of(corpus.require_texts())
         self._first = Bm25()
         self._first.build(corpus, Bm25Params(), budget)
         self._encoder = load_encoder(params.encoder)
-        self._vectors = _unit(cached_encode(self._encoder, texts) if corpus.vectors is None else corpus.vectors)
+        self._vectors = _unit(encoded_by(self._encoder, corpus).require_vectors())
         self._trees = self._learned(learn, seed)
 
     def _learned(self, learn: Judged, seed: int) -> lightgbm.Booster:

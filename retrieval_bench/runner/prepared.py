@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 
 from retrieval_bench.checks import check_vectors, normalised
 from retrieval_bench.datasets import cached_neighbors, exact_neighbors
-from retrieval_bench.encoders import cached_encode
+from retrieval_bench.encoders import encoded_by
 from retrieval_bench.files import atomic_file, atomic_folder, home
 from retrieval_bench.protocols import Encoder
-from retrieval_bench.types import Corpus, Dataset, Examples, Hits, Metric, Qrels, Queries, RowIds
+from retrieval_bench.types import Corpus, Dataset, EncoderInfo, Examples, Hits, Metric, Qrels, Queries, RowIds
 
-_ASKED = "asked_metric"
+_ASKED, _ENCODER, _REVISION = "asked_metric", "encoder", "encoder_revision"  # facts kept among those for the report
 NEIGHBORS = 100  # exact neighbors kept per query: enough for neighbor_recall@100
 
 
@@ -32,18 +32,14 @@ def encoded(dataset: Dataset, encoder: Encoder, *, progress: bool = False) -> Da
     """
     if dataset.corpus.vectors is not None:
         return dataset
-    corpus = dataset.corpus
-    vectors = cached_encode(encoder, corpus.require_texts(), progress=progress)
-    check_vectors(vectors, source=f"encoder {encoder.name!r}", metric=dataset.metric)
+    corpus = encoded_by(encoder, dataset.corpus, progress=progress)
+    check_vectors(corpus.require_vectors(), source=f"encoder {encoder.name!r}", metric=dataset.metric)
     return replace(
         dataset,
-        corpus=replace(corpus, vectors=vectors),
-        queries={
-            split: replace(q, vectors=cached_encode(encoder, q.require_texts(), queries=True, progress=progress))
-            for split, q in dataset.queries.items()
-        },
+        corpus=corpus,
+        queries={split: encoded_by(encoder, q, progress=progress) for split, q in dataset.queries.items()},
         fingerprint=_hash(dataset.fingerprint, encoder.revision),
-        meta={**dataset.meta, "encoder": encoder.name, "encoder_revision": encoder.revision},
+        meta={**dataset.meta, _ENCODER: encoder.name, _REVISION: encoder.revision},
     )
 
 
@@ -121,6 +117,8 @@ def opened(folder: Path, *, texts: bool = True) -> Dataset:
     """
     facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     queries, qrels, neighbors = {}, {}, {}
+    meta = facts["meta"]
+    made_by = EncoderInfo(name=meta[_ENCODER], revision=meta[_REVISION]) if _ENCODER in meta else None
     for split in facts["splits"]:
         ids, strings, _ = _read_texts(folder / f"queries-{split}.parquet")
         queries[split] = Queries(
@@ -129,6 +127,7 @@ def opened(folder: Path, *, texts: bool = True) -> Dataset:
             vectors=_mapped(folder / f"queries-{split}.npy"),
             split=split,
             own_rows=_mapped(folder / f"own-{split}.npy"),
+            encoder=made_by,
         )
         if (path := folder / f"qrels-{split}.npz").exists():
             with np.load(path, allow_pickle=False) as arrays:
@@ -145,12 +144,12 @@ def opened(folder: Path, *, texts: bool = True) -> Dataset:
     return Dataset(
         name=facts["name"],
         fingerprint=facts["fingerprint"],
-        corpus=Corpus(ids=names, texts=strings, vectors=vectors, titles=titles),
+        corpus=Corpus(ids=names, texts=strings, vectors=vectors, titles=titles, encoder=made_by),
         queries=queries,
         metric=facts["metric"],
         qrels=qrels,
         neighbors=neighbors,
-        meta=facts["meta"],
+        meta=meta,
     )
 
 

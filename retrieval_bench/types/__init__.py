@@ -16,6 +16,7 @@ from retrieval_bench.types.data import (
 from retrieval_bench.types.records import (
     Budget,
     Count,
+    EncoderInfo,
     Frozen,
     Measurement,
     MemoryReport,
@@ -30,6 +31,7 @@ __all__ = [
     "Corpus",
     "Count",
     "Dataset",
+    "EncoderInfo",
     "Examples",
     "FloatArray",
     "Frozen",

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.errors import DataError
+from retrieval_bench.types.records import EncoderInfo
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -70,12 +71,14 @@ class Corpus:
         texts: n texts, or None for a collection of vectors only.
         titles: n titles, empty where there is none, each the beginning of its text; None where they are not known.
         vectors: (n, d) float32, possibly memory-mapped, or None before encoding.
+        encoder: what made the vectors of the texts; None where they were given as data.
     """
 
     ids: Sequence[str]
     texts: Sequence[str] | None = None
     vectors: FloatArray | None = None
     titles: Sequence[str] | None = None
+    encoder: EncoderInfo | None = None
 
     def __post_init__(self) -> None:
         _check_columns("corpus", self.ids, self.texts, self.vectors)
@@ -111,6 +114,7 @@ class Queries:
         ids: m external ids.
         texts: m texts or None.
         vectors: (m, d) float32 or None.
+        encoder: what made the vectors of the texts; None where they were given as data.
         split: which split these queries belong to.
         own_rows: (m,) int64 corpus row that *is* the query (sets such as ArguAna), -1 where there is none.
             That document is taken out of a query's hits before they are judged.
@@ -121,6 +125,7 @@ class Queries:
     vectors: FloatArray | None = None
     split: str = "test"
     own_rows: IntArray | None = None
+    encoder: EncoderInfo | None = None
 
     def __post_init__(self) -> None:
         _check_columns("queries", self.ids, self.texts, self.vectors)
@@ -151,6 +156,7 @@ class Queries:
             vectors=None if self.vectors is None else self.vectors[rows],
             split=self.split,
             own_rows=None if self.own_rows is None else self.own_rows[rows],
+            encoder=self.encoder,
         )
 
 

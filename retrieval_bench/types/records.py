@@ -15,6 +15,13 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
+class EncoderInfo(Frozen):
+    """An encoder: the name that it was asked for by, and the hash of its weights and settings."""
+
+    name: str
+    revision: str
+
+
 class Params(Frozen):
     """Base of build and search parameters of a backend.
 

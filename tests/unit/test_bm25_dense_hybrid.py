@@ -319,7 +319,7 @@ def test_dense_takes_the_vectors_of_the_corpus(letters: Letters) -> None:
     given, encoded = ranker.rank(asked("crane"), 6), dense().rank(asked("crane"), 6)
     np.testing.assert_array_equal(given.rows, encoded.rows)
     np.testing.assert_allclose(given.scores, encoded.scores, rtol=1e-5)
-    with pytest.raises(DataError, match=r"5 dimensions, the encoder 'minilm' makes 26"):
+    with pytest.raises(DataError, match=r"5 dimensions, the encoder 'letters' makes 26"):
         dense(vectors=np.ones((len(TEXTS), 5), np.float32))
 
 
