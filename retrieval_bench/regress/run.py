@@ -16,8 +16,9 @@ from retrieval_bench.datasets import load_dataset
 from retrieval_bench.errors import UsageError
 from retrieval_bench.measure.machine import usable_cores
 from retrieval_bench.regress.gate import LEVEL, PILOT, Side, complaints, judged_speed, planned_rounds
+from retrieval_bench.runner.encoding import encoded_for
 from retrieval_bench.runner.prepared import opened, store
-from retrieval_bench.runner.run import chosen_cards, encoded_for
+from retrieval_bench.runner.run import chosen_cards
 from retrieval_bench.runner.score import score
 from retrieval_bench.specs import SystemCard
 from retrieval_bench.statistics import detectable_ratio

@@ -13,16 +13,16 @@ from typing import Any
 from retrieval_bench import registry
 from retrieval_bench.checks import check_k
 from retrieval_bench.datasets import load_dataset, notes_of
-from retrieval_bench.encoders import load_encoder
 from retrieval_bench.errors import RetrievalBenchError, UsageError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import gpu_name, libraries, usable_cores
 from retrieval_bench.records import RunSummary, Store
+from retrieval_bench.runner.encoding import encoded_or_why_not
 from retrieval_bench.runner.isolate import Isolation, Limits
 from retrieval_bench.runner.job import BuildPlan, Job
 from retrieval_bench.runner.plan import plan_builds
-from retrieval_bench.runner.prepared import encoded, store
+from retrieval_bench.runner.prepared import store
 from retrieval_bench.runner.score import primary
 from retrieval_bench.runner.select import choose
 from retrieval_bench.runner.serve import trial_record
@@ -109,7 +109,8 @@ def run(
         on_event: told of the plan and of everything the trials report.
 
     Raises:
-        RetrievalBenchError: the data or the call is wrong. What a system does wrong is a record instead.
+        RetrievalBenchError: the data or the call is wrong, or no system can do without the encoder that is missing.
+            What a system does wrong or lacks is a record instead.
     """
     began, start, wall = datetime.now(UTC), time.perf_counter(), Wall()
     budget, effort, tell = budget or Budget(), effort or Effort(), on_event or (lambda _event: None)
@@ -119,7 +120,7 @@ def run(
     data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share, apart=True, progress=progress)
     cards = chosen_cards(data, indexes, rankers)
     clock = time.perf_counter()
-    data, encoder_name = encoded_for(data, cards, encoder, progress=progress)
+    data, encoder_name, lacking = encoded_or_why_not(data, cards, encoder, progress=progress)
     if encoder_name is not None:
         wall.add("encode", time.perf_counter() - clock)
     depth = depth or min(_TEXT_DEPTH if data.qrels else _VECTOR_DEPTH, len(data.corpus))
@@ -132,13 +133,15 @@ def run(
         wall.add("prepare", time.perf_counter() - clock)
         plans = plan_builds(
             cards, fingerprint=data.fingerprint, dataset_folder=prepared, out=records.folder, budget=budget,
-            threads=threads, seed=seed, depth=depth, effort=effort, encoder=encoder_name,
+            threads=threads, seed=seed, depth=depth, effort=effort, encoder=encoder_name or encoder,
             version=libraries().get("retrieval-bench", ""),
         )  # fmt: skip
         tell({"plan": [(p.card.name, [t.trial_id for t in p.trials]) for p in plans]})
         for plan in plans:
             _forget_failed(records, plan) if retry else None
-            execute(records, plan, data, timeout=timeout, wall=wall, tell=tell)
+            # A ranker meets the same error when it loads the encoder, unless it can do without.
+            refused = lacking if plan.card.kind == "index" else ""
+            execute(records, plan, data, timeout=timeout, wall=wall, tell=tell, refused=refused)
         found = records.records([t.trial_id for p in plans for t in p.trials])
         clock = time.perf_counter()
         choice = choose(records, found, primary=primary(data, depth), recall_target=recall_target)
@@ -174,22 +177,6 @@ def run(
     return Run(folder=records.folder, records=found, summary=summary)
 
 
-def encoded_for(
-    data: Dataset, cards: Sequence[SystemCard], encoder: str | None, *, progress: bool = False
-) -> tuple[Dataset, str | None]:
-    """The data with vectors of its texts where a system needs any, and the encoder's name (None: nothing encoded).
-
-    Raises:
-        UsageError: an encoder was named and there is nothing to encode.
-    """
-    if data.corpus.vectors is None and any(_needs_vectors(c) for c in cards):
-        model = load_encoder(encoder)
-        return encoded(data, model, progress=progress), model.name
-    if encoder is not None:
-        raise UsageError(f"--encoder {encoder!r} has nothing to do: no text needs to be encoded for these systems")
-    return data, None
-
-
 def chosen_cards(data: Dataset, indexes: Sequence[str] | None, rankers: Sequence[str] | None) -> list[SystemCard]:
     """The cards of these names; the default ones that fit the data where both are None."""
     if indexes is None and rankers is None:
@@ -204,10 +191,6 @@ def chosen_cards(data: Dataset, indexes: Sequence[str] | None, rankers: Sequence
     return cards
 
 
-def _needs_vectors(card: SystemCard) -> bool:
-    return card.kind == "index" or "encoder" in registry.rankers.get(card.backend).BuildParams.model_fields
-
-
 def _forget_failed(records: Store, plan: BuildPlan) -> None:
     for trial in plan.trials:
         if records.has(trial.trial_id) and records.record(trial.trial_id).outcome != "ok":
@@ -216,13 +199,27 @@ def _forget_failed(records: Store, plan: BuildPlan) -> None:
 
 def execute(
     records: Store, plan: BuildPlan, data: Dataset, *, timeout: float, wall: Wall | None = None,
-    tell: OnEvent = lambda _event: None,
+    tell: OnEvent = lambda _event: None, refused: str = "",
 ) -> None:  # fmt: skip
-    """Do what is not yet done of a plan: build, unless it is built, and measure; every trial ends as a record."""
+    """Do what is not yet done of a plan: build, unless it is built, and measure; every trial ends as a record.
+
+    Args:
+        records: of the run.
+        plan: what to do.
+        data: as it was prepared.
+        timeout: most wall seconds of one process.
+        wall: seconds are counted there.
+        tell: told of what the trials report.
+        refused: why the system cannot be built from this data, which is then its record; empty where it can.
+    """
     wall = wall or Wall()
     pending = {t.trial_id for t in plan.trials if not records.has(t.trial_id)}
     tell({"system": plan.card.name, "pending": len(pending), "planned": len(plan.trials)})
     if not pending:
+        return
+    if refused:
+        tell({"outcome": "refused", "reason": refused})
+        _write_failed(records, plan.only(pending), data, "refused", refused)
         return
     with Isolation(plan.threads, *_imported_once(plan)) as isolation:
         if not (records.build_folder(plan.build_id) / "build.json").exists():
@@ -251,7 +248,7 @@ def _stage(
     isolation: Isolation, records: Store, job: Job, data: Dataset, timeout: float, wall: Wall, tell: OnEvent
 ) -> None:
     """Run one process; if it fails, write the records of the trials that failed with it."""
-    plan, started = job.plan, datetime.now(UTC).isoformat(timespec="milliseconds")
+    plan, started = job.plan, _now()
     limits = Limits(wall_seconds=timeout, build_seconds=plan.budget.build_seconds, peak_bytes=plan.budget.peak_bytes)
     ended = isolation.run(job.model_dump_json(), limits, tell)
     for event in ended.events:
@@ -269,12 +266,22 @@ def _stage(
         begun = [e["trial"] for e in ended.events if "trial" in e]
         # Before the first setting (while loading) all fail together; later only the one that was being measured.
         failed = [t for t in failed if not begun or t.trial_id == begun[-1]]
-    for trial in failed:
-        records.write(
-            trial_record(
-                plan, trial, data, outcome=outcome, reason=reason, started=started, seconds=ended.seconds / len(failed)
-            )
-        )
+    failing = plan.only({t.trial_id for t in failed})
+    _write_failed(records, failing, data, outcome, reason, started=started, seconds=ended.seconds)
+
+
+def _write_failed(
+    records: Store, plan: BuildPlan, data: Dataset, outcome: Outcome, reason: str, *, started: str = "",
+    seconds: float = 0.0,
+) -> None:  # fmt: skip
+    """Write the records of all trials of a plan, which failed together."""
+    started, each = started or _now(), seconds / max(1, len(plan.trials))
+    for trial in plan.trials:
+        records.write(trial_record(plan, trial, data, outcome=outcome, reason=reason, started=started, seconds=each))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def discard_builds(folder: Path) -> None:
