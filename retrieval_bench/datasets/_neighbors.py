@@ -101,7 +101,7 @@ def cached_neighbors(fingerprint: str, split: str, metric: Metric, k: int, compu
     for wider in sorted(kept):
         found = _kept(kept[wider], key, wider)
         if found is not None:
-            return Hits(rows=found.rows[:, :k], scores=found.scores[:, :k])
+            return found.first(k)
     hits = compute()
     with atomic_file(folder / f"{split}-{metric}-{hits.rows.shape[1]}.npz") as temporary:
         np.savez(temporary, key=np.array(key), rows=hits.rows, scores=hits.scores)

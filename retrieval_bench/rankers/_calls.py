@@ -1,15 +1,14 @@
-"""What rankers that spend scorer calls share: how many they may spend, and hits from what they spent them on."""
+"""What rankers that spend scorer calls share: the scorer, and how many calls they may spend."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from retrieval_bench.errors import ArtifactError, BudgetError
 from retrieval_bench.protocols import Scorer
-from retrieval_bench.types import Budget, FloatArray, IntArray, Params
+from retrieval_bench.types import Budget, Params
 
 DEFAULT_CALLS = 100
 
@@ -44,31 +43,3 @@ def same_scorer(folder: Any, scorer: Scorer, revision: str) -> None:
             f"{folder}: was built with the scorer {scorer.name!r} of revision {revision}, here it is "
             f"{scorer.revision}: bring back that model, or build again"
         )
-
-
-def two_tiers(
-    k: int, rows: IntArray, scores: FloatArray, others: IntArray, guesses: FloatArray
-) -> tuple[IntArray, FloatArray]:
-    """The k best: what was scored, by its score; below it what was not, by what is guessed.
-
-    Args:
-        k: hits wanted.
-        rows: (s,) scored documents.
-        scores: (s,) theirs.
-        others: (o,) documents that were not scored.
-        guesses: (o,) on any scale; they are moved below the least score.
-
-    Returns:
-        ``rows`` and ``scores`` (k,), padded with -1 and -inf.
-    """
-    order = np.lexsort((rows, -scores))[:k]
-    rest = np.lexsort((others, -guesses))[: k - len(order)]
-    found = np.full(k, -1, np.int64)
-    values = np.full(k, -np.inf, np.float32)
-    filled = len(order) + len(rest)
-    found[:filled] = np.concatenate([rows[order], others[rest]])
-    values[: len(order)] = scores[order]
-    if len(rest):
-        top = guesses[rest[0]]
-        values[len(order) : filled] = guesses[rest] - top + np.nextafter(scores.min(), np.float32(-np.inf))
-    return found, values

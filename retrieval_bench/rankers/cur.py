@@ -23,12 +23,13 @@ from pydantic import Field
 from retrieval_bench import registry
 from retrieval_bench.errors import ArtifactError, BudgetError, DataError, UsageError
 from retrieval_bench.hits import make_hits
-from retrieval_bench.rankers._calls import ScorerParams, calls_per_query, same_scorer, two_tiers
+from retrieval_bench.rankers._calls import ScorerParams, calls_per_query, same_scorer
 from retrieval_bench.rankers._cur.anchors import anchor_queries, scored
 from retrieval_bench.rankers._cur.factors import Known, fitted, pivots, truncated, with_residuals
 from retrieval_bench.rankers._cur.solve import in_rounds
 from retrieval_bench.rankers._cur.start import Start, rows_to_score
 from retrieval_bench.rankers._params_file import load_params, save_params
+from retrieval_bench.rankers._tiers import two_tiers
 from retrieval_bench.scorers import BLOCK_QUERIES, Metered, load_scorer
 from retrieval_bench.threads import blas
 from retrieval_bench.types import (

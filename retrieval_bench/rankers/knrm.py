@@ -25,6 +25,7 @@ from retrieval_bench.rankers._examples import Judged, grades_of, judged
 from retrieval_bench.rankers._fusing import scaled
 from retrieval_bench.rankers._kernel_net import KernelNet
 from retrieval_bench.rankers._params_file import load_params, save_params
+from retrieval_bench.rankers._tiers import below
 from retrieval_bench.rankers.bm25 import Bm25, Bm25Params
 from retrieval_bench.registry import rankers
 from retrieval_bench.types import (
@@ -51,7 +52,7 @@ class KnrmParams(Params):
     vectors: str = Field(default="minilm", description="encoder whose word vectors are matched")
     ngrams: int = Field(default=1, ge=1, le=3, description="1: K-NRM; 2 or 3: Conv-KNRM")
     depth: int = Field(
-        default=50, ge=1, le=10_000, description="documents of BM25 to order; k where more are asked for"
+        default=50, ge=1, le=10_000, description="documents of BM25 to order; further ones stay below in its order"
     )
     document_tokens: int = Field(default=128, ge=8, le=4096, description="kept of a document")
     filters: int = Field(default=128, ge=4, le=384, description="dimensions of a projected word or n-gram")
@@ -68,7 +69,7 @@ class _Saved(Frozen):
 
 @rankers.register("knrm")
 class Knrm:
-    """The first documents of BM25, ordered by a network that counts soft matches of words; the others are no hits."""
+    """The first documents of BM25, ordered by a network that counts soft matches of words, above BM25's others."""
 
     name: ClassVar[str] = "knrm"
     BuildParams: ClassVar[type[Params]] = KnrmParams
@@ -152,11 +153,11 @@ class Knrm:
         return make_hits(np.take_along_axis(first.rows, order, 1), np.take_along_axis(scores, order, 1))
 
     def rank(self, queries: Queries, k: int) -> Hits:
-        """The k best of BM25's first documents for each query, padded where there are fewer."""
-        depth = max(self.params.depth, k)
-        first = scaled(self._first.rank(queries, depth))
-        found = self._ordered(first, _table(self._encoder.tokens(queries.require_texts()), _QUERY_TOKENS))
-        return Hits(rows=found.rows[:, :k], scores=found.scores[:, :k])
+        """The k best documents for each query, padded where BM25 finds fewer; how many are asked for orders nothing."""
+        found = self._first.rank(queries, max(self.params.depth, k))
+        first = scaled(found.first(self.params.depth))  # as the network has learned
+        ordered = self._ordered(first, _table(self._encoder.tokens(queries.require_texts()), _QUERY_TOKENS))
+        return below(ordered, found.rows, k)
 
     def memory(self) -> MemoryReport:
         """Parts of BM25, the tokens of the documents, the word vectors and the network."""

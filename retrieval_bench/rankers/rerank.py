@@ -15,8 +15,9 @@ from pydantic import Field
 from retrieval_bench import registry
 from retrieval_bench.hits import make_hits
 from retrieval_bench.protocols import Ranker
-from retrieval_bench.rankers._calls import ScorerParams, calls_per_query, same_scorer, two_tiers
+from retrieval_bench.rankers._calls import ScorerParams, calls_per_query, same_scorer
 from retrieval_bench.rankers._params_file import load_params, save_params
+from retrieval_bench.rankers._tiers import two_tiers
 from retrieval_bench.scorers import Metered, Session, load_scorer
 from retrieval_bench.specs import params as checked_params
 from retrieval_bench.types import (

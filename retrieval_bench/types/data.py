@@ -222,6 +222,10 @@ class Hits:
         """The answers to these queries, in this order."""
         return Hits(rows=self.rows[queries], scores=self.scores[queries])
 
+    def first(self, k: int) -> Hits:
+        """The best k hits of each answer."""
+        return Hits(rows=self.rows[:, :k], scores=self.scores[:, :k])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:

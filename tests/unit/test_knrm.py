@@ -120,9 +120,9 @@ def learnable() -> tuple[Corpus, Examples, Queries, list[int]]:
     )
 
 
-def built(epochs: int, ngrams: int = 1) -> Knrm:
+def built(epochs: int, ngrams: int = 1, depth: int = 50) -> Knrm:
     ranker = Knrm()
-    params = KnrmParams(ngrams=ngrams, filters=16, epochs=epochs, document_tokens=8, learning_rate=0.05)
+    params = KnrmParams(ngrams=ngrams, depth=depth, filters=16, epochs=epochs, document_tokens=8, learning_rate=0.05)
     corpus, examples, *_ = learnable()
     ranker.build(corpus, params, Budget(), examples=examples, seed=2)
     return ranker
@@ -151,6 +151,19 @@ def test_it_learns_that_neighbours_of_words_count(encoder: Words, ngrams: int, t
     (tmp_path / "net.safetensors").write_bytes(b"damaged")
     with pytest.raises(ArtifactError, match="K-NRM"):
         Knrm.load(tmp_path)
+
+
+def test_how_many_are_asked_for_orders_nothing(encoder: Words) -> None:
+    ranker, n = built(0, depth=6), len(learnable()[0])
+    torch.nn.init.normal_(ranker._net.score.weight, generator=torch.Generator().manual_seed(0))
+    queries = Queries(ids=["a", "b"], texts=["w1 w43 w45 w47 w49", "w41 w51 w53 w7"])
+    whole, bm25 = ranker.rank(queries, n), ranker._first.rank(queries, n)
+    assert ((whole.rows >= 0).sum(axis=1) > 10).all()
+    for k in (1, 6, 10):
+        np.testing.assert_array_equal(ranker.rank(queries, k).rows, whole.rows[:, :k])
+    assert not np.array_equal(whole.rows[:, :6], bm25.rows[:, :6])
+    np.testing.assert_array_equal(np.sort(whole.rows[:, :6]), np.sort(bm25.rows[:, :6]))
+    np.testing.assert_array_equal(whole.rows[:, 6:], bm25.rows[:, 6:])
 
 
 def test_it_needs_examples(encoder: Words) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from low_rank import LowRank, LowRankSettings
 
+from retrieval_bench.contract import check_hits
 from retrieval_bench.errors import ArtifactError, BudgetError, ScorerError
-from retrieval_bench.rankers._calls import two_tiers
+from retrieval_bench.rankers._tiers import below, two_tiers
 from retrieval_bench.rankers.rerank import Rerank, RerankParams
 from retrieval_bench.registry import scorers
 from retrieval_bench.scorers import Metered
-from retrieval_bench.types import Budget, Corpus, FloatArray, Params, Queries
+from retrieval_bench.types import Budget, Corpus, FloatArray, Hits, Params, Queries
 
 # Document i holds "word" i + 1 times among as many words as any other: bm25 ranks by i, the greatest first.
 TEXTS = [" ".join(["word"] * (i + 1) + ["other"] * (60 - i)) + f" d{i}" for i in range(60)]
@@ -119,3 +120,18 @@ def test_two_tiers_move_guesses_below_scores() -> None:
     assert rows.tolist() == [1, 3, 2, 0, -1]
     assert (np.diff(scores[:4]) < 0).all()
     assert scores[4] == -np.inf
+
+
+def test_further_documents_follow_below_in_their_order() -> None:
+    best = Hits(
+        rows=np.array([[4, 1, -1], [2, 0, 3], [-1, -1, -1]]),
+        scores=np.array([[0.5, -7, -np.inf], [3, 2, 2], [-np.inf] * 3], np.float32),
+    )
+    further = np.array([[4, 9, 1, 3, 9, -1], [2, 0, 3, 7, 5, 6], [-1] * 6])
+    found = below(best, further, 5)
+    assert found.rows.tolist() == [[4, 1, 9, 3, -1], [2, 0, 3, 7, 5], [-1] * 5]
+    assert found.scores[0, :2].tolist() == [0.5, -7]
+    assert found.scores[0, 2] < -7
+    assert found.scores[1, 3] < 2
+    check_hits(found, 3, 5, 10)
+    np.testing.assert_array_equal(below(best, further, 1).rows, [[4], [2], [-1]])
