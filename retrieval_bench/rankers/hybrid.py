@@ -18,6 +18,7 @@ from retrieval_bench.protocols import Ranker
 from retrieval_bench.rankers._examples import judged
 from retrieval_bench.rankers._fusing import learned_weights, scaled, summed, weighted
 from retrieval_bench.rankers._params_file import load_params, save_params
+from retrieval_bench.rankers._tiers import below
 from retrieval_bench.specs import params as checked_params
 from retrieval_bench.types import Budget, Corpus, Examples, Frozen, Hits, MemoryReport, Params, Queries
 
@@ -46,7 +47,10 @@ class HybridParams(Params):
         default=None, description="weighted: one per ranker, at least 0; None: learned on examples"
     )
     depth: int = Field(
-        default=100, ge=1, le=100_000, description="candidates of each ranker; k where more are asked for"
+        default=100,
+        ge=1,
+        le=100_000,
+        description="candidates of each ranker; where more are asked for, rrf fuses k, weighted lists the others below",
     )
 
     @field_validator("rankers", mode="before")
@@ -72,7 +76,11 @@ class _Saved(Frozen):
 
 @registry.rankers.register("hybrid")
 class Fusion:
-    """A document scores the sum over the rankers of 1 / (rrf_k + its rank there), or of weight times scaled score."""
+    """A document scores the sum over the rankers of 1 / (rrf_k + its rank there), or of weight times scaled score.
+
+    Scores are scaled over the first ``depth`` hits of each ranker. What none of them has so far up follows below, from
+    the rankers in turns.
+    """
 
     name: ClassVar[str] = "hybrid"
     BuildParams: ClassVar[type[Params]] = HybridParams
@@ -116,11 +124,16 @@ class Fusion:
 
     def rank(self, queries: Queries, k: int) -> Hits:
         """The k documents of greatest fused score for each query."""
-        depth = min(max(self.params.depth, k), self._documents)
-        rankings = [part.rank(queries, depth) for part in self._parts]
-        if self.params.weights is None:
+        depth, weights = self.params.depth, self.params.weights
+        rankings = [part.rank(queries, min(max(depth, k), self._documents)) for part in self._parts]
+        if weights is None:
             return fuse(rankings, k, self.params.rrf_k)
-        return weighted([scaled(hits) for hits in rankings], self.params.weights, k)
+        # The weights were learned for scores scaled over so many hits: over more, the same scores would mean less.
+        fused = weighted([scaled(hits.first(depth)) for hits in rankings], weights, k)
+        if k <= depth:
+            return fused
+        in_turns = np.stack([hits.rows for hits, w in zip(rankings, weights, strict=True) if w > 0], axis=2)
+        return below(fused, in_turns.reshape(len(in_turns), -1), k)
 
     def memory(self) -> MemoryReport:
         """Parts of all rankers, each under the number and name of its ranker."""

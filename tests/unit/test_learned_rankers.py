@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from retrieval_bench import registry, specs
+from retrieval_bench.contract import check_hits
 from retrieval_bench.errors import ArtifactError, CardError, DataError
 from retrieval_bench.quality import evaluate
 from retrieval_bench.rankers import hybrid as hybrid_module
@@ -182,6 +183,32 @@ def test_hybrid_learns_its_weights_and_keeps_them(tmp_path: Path) -> None:
     loaded = hybrid_module.Fusion.load(tmp_path)
     np.testing.assert_array_equal(loaded.rank(queries, 5).rows, ranker.rank(queries, 5).rows)
     assert json.loads((tmp_path / "ranker.json").read_text())["params"]["weights"] == list(ranker.params.weights)
+
+
+def test_how_many_are_asked_for_does_not_change_weighted_fusion() -> None:
+    corpus, _, queries, _ = learnable()
+    parts = ["bm25", {"ranker": "bm25", "build": {"k1": 5, "b": 1}}]
+    params = {"rankers": parts, "fusion": "weighted", "weights": [0.3, 0.7], "depth": 12}
+    ranker, n = Fusion(), len(corpus)
+    ranker.build(corpus, HybridParams.model_validate(params), Budget())
+    whole = ranker.rank(queries, n)
+    check_hits(whole, len(queries), n, n)
+    for k in (1, 10, 12, 40):
+        found = ranker.rank(queries, k)
+        np.testing.assert_array_equal(found.rows, whole.rows[:, :k])
+        np.testing.assert_array_equal(found.scores[:, :10], whole.scores[:, : min(k, 10)])
+    np.testing.assert_array_equal(np.sort(whole.rows), np.sort(ranker._parts[0].rank(queries, n).rows))  # all found
+
+
+def test_deeper_hits_of_a_ranker_without_weight_are_left_out() -> None:
+    corpus, _, queries, _ = learnable()
+    parts = ["bm25", {"ranker": "bm25", "build": {"k1": 5, "b": 1}}]
+    params = {"rankers": parts, "fusion": "weighted", "weights": [1, 0], "depth": 1}
+    ranker = Fusion()
+    ranker.build(corpus, HybridParams.model_validate(params), Budget())
+    for found, first, second in zip(*(one.rank(queries, 20).rows for one in (ranker, *ranker._parts)), strict=True):
+        upper = dict.fromkeys([first[0], second[0]])
+        assert found.tolist() == [*upper, *(row for row in first if row not in upper)][:20]
 
 
 @pytest.mark.parametrize("name", CARDS)
