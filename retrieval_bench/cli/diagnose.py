@@ -76,7 +76,7 @@ def judged(trial: Trial, as_json: Json = False, html: Html = None, out: Out = No
 
     found = diagnosed(trial, run_folder(None, out), "nDCG@10")
     hits = found.hits()
-    rows = without_own(hits, found.data.queries["test"].own_rows, hits.rows.shape[1])
+    rows = without_own(hits, found.data.queries["test"].own_rows, hits.rows.shape[1]).rows
     cuts = [reach(rows, found.data.qrels["test"], k=k) for k in (5, 10, 20) if k <= rows.shape[1]]
     section = Section(
         title=f"Reach of the judgments: {found.trial.system}",

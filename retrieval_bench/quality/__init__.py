@@ -17,13 +17,14 @@ Checked against trec_eval (through pytrec_eval) and ir_measures, which agree to 
 
 from retrieval_bench.quality.names import QualityMetric, parse
 from retrieval_bench.quality.neighbors import neighbor_recall, outside_exact
-from retrieval_bench.quality.scoring import evaluate, mean, without_own
+from retrieval_bench.quality.scoring import evaluate, is_own, mean, without_own
 from retrieval_bench.quality.trec import RunScores, score_run
 
 __all__ = [
     "QualityMetric",
     "RunScores",
     "evaluate",
+    "is_own",
     "mean",
     "neighbor_recall",
     "outside_exact",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.quality.families import FAMILIES
@@ -60,8 +61,24 @@ def mean(values: Float64Array) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def without_own(hits: Hits, own_rows: IntArray | None, k: int) -> IntArray:
-    """The best k rows of each answer after the query's own document is taken out (sets such as ArguAna).
+def is_own(rows: IntArray, own_rows: IntArray | None) -> npt.NDArray[np.bool_]:
+    """(m, k) bool: which rows of the answers to m queries are the query's own document (``Queries.own_rows``).
+
+    Raises:
+        DataError: not one own row per query.
+    """
+    if own_rows is None:
+        return np.zeros(rows.shape, bool)
+    if own_rows.shape != (len(rows),):
+        raise DataError(f"own rows of shape {own_rows.shape} do not go with the answers to {len(rows)} queries")
+    own: npt.NDArray[np.bool_] = (rows == own_rows[:, None]) & (own_rows >= 0)[:, None]
+    return own
+
+
+def without_own(hits: Hits, own_rows: IntArray | None, k: int) -> Hits:
+    """The best k hits of each answer after the query's own document is taken out (sets such as ArguAna).
+
+    What reports, chooses or learns looks at answers through this, so that no document is judged as its own answer.
 
     Args:
         hits: answers of which k + 1 hits were asked for, so that k remain.
@@ -69,19 +86,18 @@ def without_own(hits: Hits, own_rows: IntArray | None, k: int) -> IntArray:
         k: how many to keep.
 
     Returns:
-        (m, min(k, depth of hits)) int64, padded with -1 at the end; a view of ``hits.rows`` when nothing is taken out.
+        Hits of shape (m, min(k, depth of hits)), padded at the end; views of ``hits`` when nothing is taken out.
 
     Raises:
         DataError: not one own row per query.
     """
     if own_rows is None:
-        return hits.rows[:, :k]
-    if own_rows.shape != (len(hits.rows),):
-        raise DataError(f"own rows of shape {own_rows.shape} do not go with the answers to {len(hits.rows)} queries")
-    own = (hits.rows == own_rows[:, None]) & (own_rows >= 0)[:, None]
+        return hits.first(k)
+    own = is_own(hits.rows, own_rows)
     affected = own.any(axis=1)
-    kept = hits.rows[:, :k].copy()
-    rest = np.where(own, -1, hits.rows)[affected]
     order = np.argsort(own[affected], axis=1, kind="stable")  # False sorts first: the own document moves to the end
-    kept[affected] = np.take_along_axis(rest, order, axis=1)[:, :k]
-    return kept
+    rows, scores = hits.rows[:, :k].copy(), hits.scores[:, :k].copy()
+    for kept, values, padding in ((rows, hits.rows, -1), (scores, hits.scores, -np.inf)):
+        rest = np.where(own[affected], padding, values[affected])
+        kept[affected] = np.take_along_axis(rest, order, axis=1)[:, :k]
+    return Hits(rows=rows, scores=scores)

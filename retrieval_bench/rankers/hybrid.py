@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from retrieval_bench import registry
 from retrieval_bench.protocols import Ranker
+from retrieval_bench.quality import without_own
 from retrieval_bench.rankers._examples import judged
 from retrieval_bench.rankers._fusing import learned_weights, scaled, summed, weighted
 from retrieval_bench.rankers._params_file import load_params, save_params
@@ -118,8 +119,9 @@ class Fusion:
         if params.fusion == "weighted" and weights is None:
             learn = judged(examples, what="hybrid with learned weights", instead="set `weights`")
             depth = min(params.depth, self._documents)
-            rankings = [part.rank(learn.queries, depth) for part in self._parts]
-            weights = learned_weights([scaled(hits) for hits in rankings], learn.qrels)
+            rankings = [scaled(part.rank(learn.queries, depth)) for part in self._parts]
+            own = learn.queries.own_rows
+            weights = learned_weights([without_own(hits, own, depth) for hits in rankings], learn.qrels)
         self.params = params.model_copy(update={"rankers": tuple(used), "weights": weights})
 
     def rank(self, queries: Queries, k: int) -> Hits:

@@ -20,7 +20,7 @@ from retrieval_bench.encoders import load_encoder
 from retrieval_bench.errors import ArtifactError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.hits import make_hits
-from retrieval_bench.quality import evaluate
+from retrieval_bench.quality import evaluate, without_own
 from retrieval_bench.rankers._examples import Judged, grades_of, judged
 from retrieval_bench.rankers._fusing import scaled
 from retrieval_bench.rankers._kernel_net import KernelNet
@@ -107,7 +107,8 @@ class Knrm:
     def _train(self, learn: Judged, rng: np.random.Generator) -> None:
         held = np.arange(_HELD_OUT - 1, len(learn.queries), _HELD_OUT)
         taught = np.setdiff1d(np.arange(len(learn.queries)), held)
-        first = scaled(self._first.rank(learn.queries, min(self.params.depth, len(self._documents))))
+        depth = min(self.params.depth, len(self._documents))
+        first = without_own(scaled(self._first.rank(learn.queries, depth)), learn.queries.own_rows, depth)
         asked = _table(self._encoder.tokens(learn.queries.require_texts()), _QUERY_TOKENS)
         relevant = grades_of(first.rows, learn.qrels) > 0
         optimizer = torch.optim.Adam(self._net.parameters(), self.params.learning_rate)

@@ -18,6 +18,7 @@ from retrieval_bench.checks import normalised
 from retrieval_bench.encoders import encode_queries, encoded_by, load_encoder
 from retrieval_bench.errors import ArtifactError
 from retrieval_bench.hits import make_hits
+from retrieval_bench.quality import is_own
 from retrieval_bench.rankers._examples import Judged, grades_of, judged
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.rankers._text_features import FEATURES, Terms
@@ -86,8 +87,8 @@ class Ltr:
 
     def _learned(self, learn: Judged, seed: int) -> lightgbm.Booster:
         candidates, features = self._candidates(learn.queries)
-        grades = grades_of(candidates, learn.qrels)
-        real = candidates >= 0
+        real = (candidates >= 0) & ~is_own(candidates, learn.queries.own_rows)
+        grades = np.where(real, grades_of(candidates, learn.qrels), 0)
         useful = np.flatnonzero((grades > 0).any(axis=1))  # a question without a relevant candidate teaches nothing
         held = useful[_HELD_OUT - 1 :: _HELD_OUT]
         best = int(grades.max(initial=1))

@@ -41,7 +41,7 @@ def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "r
     """
     values: PerQuery = {}
     if split in dataset.qrels:
-        rows = without_own(hits, dataset.queries[split].own_rows, depth)
+        rows = without_own(hits, dataset.queries[split].own_rows, depth).rows
         values |= evaluate(rows, dataset.qrels[split], _judged(dataset, depth))
     if kind == "index" and split in dataset.neighbors:
         values |= _neighbor_recalls(dataset, split, hits)

@@ -26,7 +26,8 @@ class Batch:
         query_rows: (b,) int64 their rows among the training queries.
         documents: (1 + h) b texts: the relevant document of each query, then h hard negatives of each.
         document_rows: their corpus rows.
-        relevant: (b, (1 + h) b) whether a document is judged relevant to a query, its own or another's.
+        relevant: (b, (1 + h) b) whether a document is judged relevant to a query, its own or another's, or is the
+            query itself (sets such as ArguAna).
         domain: number of the data set that they come from.
     """
 
@@ -70,7 +71,11 @@ class Pairs:
         self._settings = settings
         self._queries = dataset.queries[split].require_texts()
         self._documents = dataset.corpus.require_texts()
-        self._relevant = _relevant_rows(dataset.qrels[split], len(self._documents))
+        self._relevant = self._spared = _relevant_rows(dataset.qrels[split], len(self._documents))
+        own = dataset.queries[split].own_rows
+        if own is not None:  # a query's own document is neither an answer to it nor a wrong one
+            self._relevant = [rows[rows != row] for rows, row in zip(self._relevant, own, strict=True)]
+            self._spared = [np.append(rows, row) for rows, row in zip(self._relevant, own, strict=True)]
         self._asked = np.flatnonzero([len(rows) > 0 for rows in self._relevant]).astype(np.int64)
         if len(self._asked) < 2:
             raise DataError(
@@ -96,7 +101,7 @@ class Pairs:
             query_rows=rows,
             documents=[self._documents[row] for row in documents],
             document_rows=documents,
-            relevant=np.stack([np.isin(documents, self._relevant[row]) for row in rows]),
+            relevant=np.stack([np.isin(documents, self._spared[row]) for row in rows]),
         )
 
     def _mined(self, corpus: Corpus, queries: Queries) -> dict[int, IntArray]:
@@ -106,7 +111,7 @@ class Pairs:
         hits = ranker.rank(queries.take(self._asked), min(_MINED_DEPTH, len(corpus)))
         mined = {}
         for row, found in zip(self._asked.tolist(), hits.rows, strict=True):
-            wrong = np.setdiff1d(found[found >= 0], self._relevant[row])
+            wrong = np.setdiff1d(found[found >= 0], self._spared[row])
             mined[row] = wrong if len(wrong) else np.arange(len(corpus))
         return mined
 

@@ -22,7 +22,7 @@ from retrieval_bench.datasets import exact_neighbors, load_dataset
 from retrieval_bench.device.choose import native_bfloat16
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.hits import make_hits
-from retrieval_bench.quality import evaluate
+from retrieval_bench.quality import evaluate, without_own
 from retrieval_bench.scorers import Metered, load_scorer
 from retrieval_bench.scorers._joint_similarity import JointSimilarity
 from retrieval_bench.training.batches import Batch
@@ -165,12 +165,14 @@ def rerank_gains(
     chosen = np.arange(len(asked) if queries is None else min(queries, len(asked)))
     documents = normalised(cached_encode(encoder, texts))
     vectors = normalised(cached_encode(encoder, asked.require_texts(), queries=True))
-    before = exact_neighbors(documents, vectors, min(_FIRST_STAGE, len(texts)), "ip")
+    found = exact_neighbors(documents, vectors, min(_FIRST_STAGE + 1, len(texts)), "ip")
+    before = without_own(found, asked.own_rows, min(_FIRST_STAGE, len(texts)))
     scorer = Metered.over(load_scorer("cross_encoder", {"model": str(model)}, where=str(model)), texts)
     rows, scores = before.rows.copy(), before.scores.copy()
     for i, session in enumerate(scorer.sessions(asked.take(chosen).require_texts())):
-        scores[i, :depth] = session.score(rows[i, :depth])
-        scores[i, depth:] += scores[i, :depth].min() - 2.0  # cosines span 2: the rest keeps its order below
+        top = slice(min(depth, np.count_nonzero(rows[i] >= 0)))
+        scores[i, top] = session.score(rows[i, top])
+        scores[i, top.stop :] += scores[i, top].min() - 2.0  # cosines span 2: the rest keeps its order below
     after = make_hits(rows, scores)
     qrels = dataset.qrels["test"]
     values = [

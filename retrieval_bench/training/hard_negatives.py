@@ -29,7 +29,7 @@ class HardPairs(Pairs):
         hits = exact_neighbors(documents, asked, min(_DENSE_DEPTH, len(corpus)), "ip")
         mined = {}
         for row, found in zip(self._asked.tolist(), hits.rows, strict=True):
-            wrong = np.setdiff1d(found, self._relevant[row])
+            wrong = np.setdiff1d(found, self._spared[row])
             share = min(len(wrong), len(lexical[row]))
             mined[row] = np.concatenate([wrong[:share], lexical[row][:share]]) if share else lexical[row]
         return mined

@@ -65,7 +65,7 @@ def heldout_scores(
     depth = min(_DEPTH, len(pool))
     hits = exact_neighbors(_unit(documents, dim), _unit(asked, dim), depth, "ip")
     found = without_own(Hits(rows=pool[hits.rows], scores=hits.scores), queries.own_rows, depth)
-    return evaluate(found, qrels, METRICS)
+    return evaluate(found.rows, qrels, METRICS)
 
 
 def gains(before: Scores, after: Scores, *, dataset: str, split: str, over: str, dimensions: int) -> list[Gain]:

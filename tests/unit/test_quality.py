@@ -146,16 +146,16 @@ def test_inputs_are_not_written_to() -> None:
     answers, own = rows([1, 2], [2, 1]), np.array([1, -1])
     for array in (answers, own):
         array.setflags(write=False)
-    assert quality.without_own(hits(answers), own, 2).tolist() == [[2, -1], [2, 1]]
+    assert quality.without_own(hits(answers), own, 2).rows.tolist() == [[2, -1], [2, 1]]
     assert answers.tolist() == [[1, 2], [2, 1]]
 
 
 def test_own_documents_are_taken_out_and_k_remain() -> None:
     answers = hits(rows([4, 5, 6], [5, 4, 6], [4, 5, 6], [4, 5, -1]))
     own = np.array([4, 6, -1, 9])
-    assert quality.without_own(answers, own, 2).tolist() == [[5, 6], [5, 4], [4, 5], [4, 5]]
-    assert quality.without_own(answers, own, 3).tolist() == [[5, 6, -1], [5, 4, -1], [4, 5, 6], [4, 5, -1]]
-    assert quality.without_own(answers, None, 2).tolist() == [[4, 5], [5, 4], [4, 5], [4, 5]]
+    assert quality.without_own(answers, own, 2).rows.tolist() == [[5, 6], [5, 4], [4, 5], [4, 5]]
+    assert quality.without_own(answers, own, 3).rows.tolist() == [[5, 6, -1], [5, 4, -1], [4, 5, 6], [4, 5, -1]]
+    assert quality.without_own(answers, None, 2).rows.tolist() == [[4, 5], [5, 4], [4, 5], [4, 5]]
     with pytest.raises(DataError, match="own rows"):
         quality.without_own(answers, np.array([1]), 2)
 
