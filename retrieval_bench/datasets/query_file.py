@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrieval_bench.datasets._lines import numbered_lines
-from retrieval_bench.datasets.beir import jsonl_texts
+from retrieval_bench.datasets.beir import jsonl_queries
 from retrieval_bench.errors import DataError
 
 
@@ -21,7 +21,7 @@ def read_queries(path: Path) -> list[str]:
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; give one query a line, or a queries.jsonl as BEIR has it")
     if path.name.removesuffix(".gz").endswith(".jsonl"):
-        return list(jsonl_texts(path, what="query").values())
+        return list(jsonl_queries(path)[0].values())
     texts = [line.strip() for _, line in numbered_lines(path) if line.strip()]
     if not texts:
         raise DataError(f"{path}: holds no query")
