@@ -12,6 +12,8 @@ from retrieval_bench.specs import Range, SystemCard
 from retrieval_bench.tuning.space import Dimensions
 from retrieval_bench.types import Params
 
+_NEAR_MOST = 1.5  # a parameter within this factor of its most is not raised any more
+
 
 def build_of_the_card(card: SystemCard, build_space: Dimensions, model: type[Params]) -> dict[str, Any]:
     """What the card builds with, of the parameters in the space; what is None the backend chooses under the budget."""
@@ -81,31 +83,66 @@ class Descent:
         return floor
 
 
+class Ascent:
+    """Raises one search parameter after the other, half-way to its most on a log scale, until a setting meets.
+
+    Args:
+        search_space: the dimensions; those that are choices stay as they are.
+    """
+
+    def __init__(self, search_space: Dimensions) -> None:
+        self._most = {name: d.high for name, d in search_space.items() if isinstance(d, Range)}
+        self._turn = 0
+
+    def propose(self, nearest: Mapping[str, Any], missed: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any] | None:
+        """The nearest setting that missed the target with one parameter raised; None where all are near their most.
+
+        Args:
+            nearest: of those that missed.
+            missed: what was tried on the same build.
+        """
+        names = list(self._most)
+        for _ in names:
+            name = names[self._turn % len(names)]
+            self._turn += 1
+            value, most = nearest.get(name), self._most[name]
+            if not isinstance(value, int | float) or not 0 < value < most / _NEAR_MOST:
+                continue
+            middle = math.sqrt(value * most)
+            proposed = {**nearest, name: math.ceil(middle) if isinstance(value, int) else middle}
+            if proposed not in missed:
+                return proposed
+        return None
+
+
 class Guide:
     """Fixes a part of each trial.
 
     A build that answers to its first setting is asked for more of them; of one that cannot be made under the budget, or
-    does not answer, nothing more is asked.
+    does not answer, nothing more is asked. Where a quality is to be reached, the setting that misses it by least is
+    raised until one meets it, and the best is lowered then, in turns with what the sampler proposes.
 
     Args:
         build: build parameters to begin with; the sampler chooses those that are missing.
         waiting: search settings to begin with.
         search_space: the search dimensions.
         searches: settings tried on one build before the next is made.
-        descending: whether to lower the best setting, in turns with what the sampler proposes.
+        reaching: whether a quality is to be reached.
     """
 
     def __init__(
         self, build: Mapping[str, Any], waiting: Sequence[Mapping[str, Any]], search_space: Dimensions, *,
-        searches: int, descending: bool,
+        searches: int, reaching: bool,
     ) -> None:  # fmt: skip
         self._build = _labelled("build", build)
         self._waiting = [_labelled("search", setting) for setting in waiting]
-        self._descent = Descent(search_space) if descending else None
+        self._ways = (Ascent(search_space), Descent(search_space)) if reaching else None
         self._each = searches if search_space else 1
-        self._number = self._on_build = 0
-        self._lowered = False
+        self._on_build = 0
+        self._led = False  # whether the trial under way is of our choice
+        self._lowered = False  # whether the last one of our choice went down
         self._missed: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._nearest: tuple[float, dict[str, Any], dict[str, Any]] | None = None
 
     def fixed(self, best: tuple[dict[str, Any], dict[str, Any]] | None) -> dict[str, Any]:
         """Values by label, as ``space.suggest`` names them.
@@ -113,24 +150,47 @@ class Guide:
         Args:
             best: build and search parameters of the best that met the target.
         """
-        if not self._waiting and self._descent is not None and best is not None and self._number % 2:
-            missed = [search for build, search in self._missed if build == _labelled("build", best[0])]
-            lowered = self._descent.propose(best[1], missed)
-            if lowered is not None:
-                self._lowered = True
-                return _labelled("build", best[0]) | _labelled("search", lowered)
+        if not self._waiting and (led := self._leads(best)) is not None:
+            self._led = True
+            return led
         return self._build | (self._waiting[0] if self._waiting else {})
 
-    def told(self, values: Mapping[str, Any], *, answered: bool, met: bool) -> None:
-        """All values of the trial by label, whether the system answered queries, and whether it met the target."""
-        self._number += 1
+    def _leads(self, best: tuple[dict[str, Any], dict[str, Any]] | None) -> dict[str, Any] | None:
+        """The next step towards the target, or down from it; None where the sampler is to choose."""
+        if self._ways is None:
+            return None
+        ascent, descent = self._ways
+        if best is None:
+            if self._nearest is None:
+                return None
+            _, build, near = self._nearest
+            setting = ascent.propose(near, self._missed_on(build))
+        else:
+            build = _labelled("build", best[0])
+            setting = None if self._lowered else descent.propose(best[1], self._missed_on(build))
+            self._lowered = setting is not None
+        return None if setting is None else build | _labelled("search", setting)
+
+    def _missed_on(self, build: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [search for other, search in self._missed if other == build]
+
+    def told(self, values: Mapping[str, Any], *, answered: bool, short: float) -> None:
+        """What became of the trial.
+
+        Args:
+            values: all of it, by label.
+            answered: whether the system answered queries.
+            short: quality that is missing to the target, infinite where none was measured.
+        """
         build = {name: value for name, value in values.items() if name.startswith("build.")}
-        if not met:
+        if short > 0:
             prefix = "search."
             setting = {n.removeprefix(prefix): value for n, value in values.items() if n.startswith(prefix)}
             self._missed.append((build, setting))
-        if self._lowered:
-            self._lowered = False
+            if not math.isinf(short) and (self._nearest is None or short <= self._nearest[0]):
+                self._nearest = short, build, setting
+        if self._led:
+            self._led = False
             return
         self._on_build += 1
         if answered or self._on_build > 1:  # else the same setting is tried on the next build

@@ -34,9 +34,10 @@ def search(
 
     A setting whose quality on tuning queries surely misses the target is hopeless, and its speed is not measured.
     Search settings are cheap and builds are not, so each build is asked for a few of them. First come the card's own
-    build and settings, for at most half of the trials; then the sampler, in turns with the best so far at less effort
-    where a quality is to be reached. Random sampling, the control, is nothing but that. The same call makes the same
-    proposals where the trials' records are there, and so goes on where it was interrupted.
+    build and settings, for at most half of the trials; then, where a quality is to be reached, the nearest so far at
+    more effort until it is, and the best so far at less effort in turns with the sampler. Random sampling, the control,
+    is nothing but that. The same call makes the same proposals where the trials' records are there, and so goes on
+    where it was interrupted.
 
     Raises:
         CardError: the card's space does not fit its backend.
@@ -54,7 +55,7 @@ def search(
     guide = Guide(
         build_of_the_card(card, build_space, plugin.BuildParams) if guided else {},
         of_the_card(card, search_space, (trials or 2 * SEARCHES) // 2) if guided else [],
-        search_space, searches=SEARCHES, descending=guided and target.least is not None,
+        search_space, searches=SEARCHES, reaching=guided and target.least is not None,
     )  # fmt: skip
     while not _used(len(done), spent, trials, seconds):
         if fixed := guide.fixed((best.build, best.search) if best else None):
@@ -80,7 +81,7 @@ def search(
                 first_met = spent if first_met is None else first_met
                 if best is None or score > best.score:
                     best = _Best(score, record.trial_id, build, setting)
-        guide.told(trial.params, answered=record.outcome == "ok", met=short <= 0)
+        guide.told(trial.params, answered=record.outcome == "ok", short=target.missing(record))
         if on_trial is not None:
             on_trial(record)
     return Search(

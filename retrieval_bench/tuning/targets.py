@@ -43,15 +43,17 @@ class Target:
         return record.value(_named(self.objective, split))
 
     def shortfall(self, record: TrialRecord, split: str = "tune") -> float:
-        """How much quality is missing: 0 or less where the target is met, infinite where nothing was measured."""
-        if record.outcome != "ok" or self.score(record, split) is None:
+        """As ``missing``; infinite where the objective was not measured either."""
+        return math.inf if self.score(record, split) is None else self.missing(record, split)
+
+    def missing(self, record: TrialRecord, split: str = "tune") -> float:
+        """How much quality is missing: 0 or less where the target is met, infinite where no quality was measured."""
+        if record.outcome != "ok":
             return math.inf
         if self.metric is None:
             return 0.0
         value = record.value(_named(self.metric, split))
-        if value is None or self.least is None:
-            return math.inf
-        return self.least - value
+        return math.inf if value is None or self.least is None else self.least - value
 
     def given(self, exact: float) -> Target:
         """The target where exact search reaches this quality: a loss becomes a least quality."""

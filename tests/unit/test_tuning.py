@@ -1,7 +1,7 @@
 """Targets, search spaces, the lottery and the time to a result, without measuring anything."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from made_up_run import trial
@@ -11,7 +11,7 @@ from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.measurements import exact
 from retrieval_bench.specs import Range, SystemCard, system_card, system_cards
 from retrieval_bench.tuning import Target, Tuned, Tuning, parse_target
-from retrieval_bench.tuning.proposals import Descent
+from retrieval_bench.tuning.proposals import Descent, Guide
 from retrieval_bench.tuning.results import Sampler, Search
 from retrieval_bench.tuning.space import Dimensions, space_of
 from retrieval_bench.tuning.study import search
@@ -211,3 +211,40 @@ def test_a_descent_learns_from_whatever_missed_with_the_others_at_least_as_high(
     assert Descent(space).propose(best, [{"a": 4, "b": "x", "c": 8}]) == {"a": 8, "b": "x", "c": 2}
     assert Descent(space).propose(best, [{"a": 4, "b": "x", "c": 1}]) == {"a": 4, "b": "x", "c": 2}
     assert Descent(space).propose(best, [{"a": 4, "b": "y", "c": 8}]) == {"a": 4, "b": "x", "c": 2}
+
+
+class TestGuide:
+    """What is proposed until a quality is reached, and from there on."""
+
+    SPACE: ClassVar[dict[str, Any]] = {"a": Range(low=1, high=256, log=True), "c": Range(low=1, high=64, log=True)}
+
+    def guide(self, **changes: Any) -> Guide:
+        waiting = [{"a": 4, "c": 8}, {"a": 64, "c": 8}]
+        return Guide({"b": 1}, waiting, self.SPACE, **{"searches": 4, "reaching": True, **changes})
+
+    def play(self, guide: Guide, needed: int, steps: int) -> list[tuple[int, int] | None]:
+        """Proposals (a, c) where ``needed`` of a reaches the target, and the sampler's turns as None."""
+        tried: list[tuple[int, int] | None] = []
+        best: tuple[dict[str, Any], dict[str, Any]] | None = None
+        for _ in range(steps):
+            fixed = guide.fixed(best)
+            sampled = "search.a" not in fixed
+            values = {"build.b": 1, "search.a": 2, "search.c": 8, **fixed}
+            tried.append(None if sampled else (values["search.a"], values["search.c"]))
+            short = (needed - values["search.a"]) / 1000
+            if short <= 0 and (best is None or values["search.a"] < best[1]["a"]):
+                best = {"b": 1}, {"a": values["search.a"], "c": values["search.c"]}
+            guide.told(values, answered=True, short=short)
+        return tried
+
+    def test_what_the_cards_settings_miss_is_reached_and_then_lowered_between(self) -> None:
+        assert self.play(self.guide(), needed=80, steps=7) == [
+            (4, 8), (64, 8), (128, 8), (91, 8), None, (91, 2), None
+        ]  # fmt: skip
+
+    def test_the_other_parameter_is_raised_where_the_first_does_not_help(self) -> None:
+        tried = self.play(self.guide(), needed=1000, steps=9)
+        assert tried[2:] == [(128, 8), (128, 23), (182, 23), (182, 39), (182, 50), None, None]
+
+    def test_where_no_quality_is_to_be_reached_the_sampler_chooses(self) -> None:
+        assert self.play(self.guide(reaching=False), needed=1000, steps=4)[2:] == [None, None]
