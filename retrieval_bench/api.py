@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench import registry
-from retrieval_bench.artifact import FORMAT_VERSION, Manifest, Searcher
+from retrieval_bench.artifact import CANARY_QUERIES, FORMAT_VERSION, Manifest, Searcher
 from retrieval_bench.checks import check_ids, check_vectors, normalised
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.errors import UsageError
@@ -63,6 +63,8 @@ def build(
     n = len(vectors) if vectors is not None else len(texts or ())
     ids = RowIds(n) if ids is None else ids
     check_ids(ids, source="build", what="document")
+    if len(ids) != n or (texts is not None and len(texts) != n):
+        raise UsageError(f"{n} documents need as many ids and texts, not {len(ids)} and {len(texts or ())}")
     is_ranker = (card.kind == "ranker") if card else name in registry.rankers.names()
     budget = budget or Budget()
     if is_ranker:
@@ -94,7 +96,10 @@ def build(
     manifest = _manifest(
         backend, "index", name, index, metric, n, prepared.shape[1], answer_with.model_dump(mode="json")
     )
-    return Searcher(manifest.model_copy(update={"encoder": info}), index, ids, texts)
+    searcher = Searcher(manifest.model_copy(update={"encoder": info}), index, ids, texts)
+    few = prepared[:CANARY_QUERIES].copy()
+    searcher.canaries = Queries(ids=RowIds(len(few)), vectors=few)
+    return searcher
 
 
 def export(trial_id: str, folder: str | Path, *, out: str | Path | None = None, texts: bool = True) -> Searcher:

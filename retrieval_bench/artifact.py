@@ -79,6 +79,7 @@ class Searcher:
     ) -> None:
         self.manifest, self._system, self.ids, self.texts = manifest, system, ids, texts
         self._encoder: Encoder | None = None
+        self.canaries: Queries | None = None  # what ``save`` stores answers to where it is told of no others
 
     def __len__(self) -> int:
         return self.manifest.documents
@@ -120,8 +121,8 @@ class Searcher:
 
         Args:
             folder: must not exist, or be an artifact to replace.
-            canaries: a few queries whose answers are stored and replayed by ``load``; None stores rows of the
-                index itself where it can answer vectors.
+            canaries: a few queries whose answers are stored and replayed by ``load``; None takes the first documents
+                that an index was built from.
 
         Raises:
             UsageError: the folder exists and is no artifact.
@@ -137,7 +138,7 @@ class Searcher:
             if self.texts is not None:
                 columns["text"] = pa.array(list(self.texts), pa.large_string())
             pq.write_table(pa.table(columns), new / "documents.parquet", compression="zstd")
-            self._write_canaries(new, canaries)
+            self._write_canaries(new, canaries or self.canaries)
             files = {str(f.relative_to(new).as_posix()): sha256(f) for f in sorted(new.rglob("*")) if f.is_file()}
             manifest = self.manifest.model_copy(
                 update={

@@ -17,6 +17,8 @@ from rich.console import Console
 from retrieval_bench.errors import RetrievalBenchError, UsageError
 from retrieval_bench.files import home
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="retrieval-bench",
     help="Which index and ranker to deploy: retrieval systems compared on your data under one budget.",
@@ -38,15 +40,16 @@ def main() -> None:
     """Run the command line; a typed error is one line on standard error."""
     try:
         app(standalone_mode=True)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:  # which is all that is left of the KeyboardInterrupt
+            problems.print("interrupted; the same command goes on where this one stopped", style="yellow")
+        raise
     except UsageError as error:
         problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except RetrievalBenchError as error:
         problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        problems.print("interrupted; the same command goes on where this one stopped", style="yellow")
-        sys.exit(130)
 
 
 def run_folder(dataset: str | None, out: Path | None) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from retrieval_bench.cli._app import Out, app, console, problems, run_folder
@@ -157,7 +158,7 @@ def results(
         return
     shown = Table(*columns)
     for row in rows:
-        shown.add_row(*(f"{v:.6g}" if isinstance(v, float) else str(v) for v in row))
+        shown.add_row(*(escape(f"{v:.6g}" if isinstance(v, float) else str(v)) for v in row))
     console.print(shown)
 
 
@@ -177,9 +178,8 @@ def _export(trial: str, folder: Path, *, out: Path | None, texts: bool = True) -
 
     done = write(trial, folder, out=out, texts=texts)
     console.print(f"{done.manifest.name}: {len(done):,} documents written to {folder}", highlight=False)
-    console.print(
-        f'Use it: retrieval_bench.load({str(folder)!r}).search(["text"], k=10)', highlight=False, markup=False
-    )
+    asked = '["text"]' if done.manifest.kind == "ranker" or done.manifest.encoder else "vectors"
+    console.print(f"Use it: retrieval_bench.load({str(folder)!r}).search({asked}, k=10)", highlight=False, markup=False)
 
 
 @app.command(epilog='Example: `retrieval-bench search ./my-index "read a file line by line"`')

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from retrieval_bench.datasets.trec import read_qrels, read_run
@@ -54,5 +55,5 @@ def print_scores(
     if per_query:
         each = Table("query", *values)
         for i, query in enumerate(scores.query_ids):
-            each.add_row(query, *(f"{column[i]:.4f}" for column in values.values()))
+            each.add_row(escape(query), *(f"{column[i]:.4f}" for column in values.values()))
         console.print(each)

@@ -23,8 +23,10 @@ def numbered_lines(path: Path, *, fallback: str | None = None) -> Iterator[tuple
         fallback: encoding of lines that are not UTF-8; None refuses them.
 
     Raises:
-        DataError: a line is not UTF-8, or the compressed file is damaged or cut short.
+        DataError: there is no such file, a line is not UTF-8, or the compressed file is damaged or cut short.
     """
+    if path.is_dir() or not path.exists():
+        raise DataError(f"{path}: there is no such file")
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

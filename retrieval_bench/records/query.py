@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from retrieval_bench.errors import UsageError
 from retrieval_bench.records.store import Store
-from retrieval_bench.types import TrialRecord
+from retrieval_bench.types import Measurement, TrialRecord
 
 TABLES = """tables:
   trials (one row per trial, one column per measurement's value)
@@ -30,6 +30,9 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return {k: str(v) if isinstance(v, dict | list) else v for k, v in row.items()}
 
 
+_NOTHING = dict.fromkeys(["trial_id", *(name for name in Measurement.model_fields if name != "samples")])
+
+
 def sql(folder: Path, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Run a statement over the run in ``folder``: column names and rows (see TABLES for what it can ask).
 
@@ -41,12 +44,12 @@ def sql(folder: Path, statement: str) -> tuple[list[str], list[tuple[Any, ...]]]
     if not records:
         raise UsageError(f"{folder}: holds no results; make some with `retrieval-bench run DATASET --out {folder}`")
     rows = [_flat(trial_row(r)) for r in records]
+    measured = [{"trial_id": r.trial_id} | m.model_dump(exclude={"samples"}) for r in records for m in r.measurements]
     columns: Sequence[str] = list(dict.fromkeys(key for row in rows for key in row))
     tables = {
         "trials": pa.table({c: [row.get(c) for row in rows] for c in columns}),
-        "measurements": pa.Table.from_pylist(
-            [{"trial_id": r.trial_id} | m.model_dump(exclude={"samples"}) for r in records for m in r.measurements]
-        ),
+        # Of no rows there are no columns to ask for either, so one stands in for them.
+        "measurements": pa.Table.from_pylist(measured or [_NOTHING]).slice(0, len(measured)),
     }
     import duckdb  # here: a trial's process writes records and asks none
 

@@ -95,7 +95,8 @@ def run(
         encoder: name of the encoder of texts (None: the packaged MiniLM); not used where data comes as vectors.
         budget: what every system may use.
         depth: results per query; None is 100 with judgments and 10 without.
-        recall_target: where neighbors decide, the recall that the winner must reach.
+        recall_target: in (0, 1]; where neighbors decide, the winner is the fastest that reaches this recall, or, where
+            none does, the nearest to it, and ``why`` says so.
         rows: use only the first so many vectors of the corpus.
         queries: use only the first so many queries of each split.
         tune_share: set this share of the test queries apart to choose and learn on, where the data has none for it.
@@ -117,6 +118,8 @@ def run(
     threads = budget.threads or usable_cores()
     if threads > usable_cores():
         raise UsageError(f"{threads} threads are asked for, this machine has {usable_cores()} cores for us")
+    if not 0 < recall_target <= 1:
+        raise UsageError(f"recall_target = {recall_target:g} must be above 0 and at most 1 (0.95 is 95 %)")
     data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share, apart=True, progress=progress)
     cards = chosen_cards(data, indexes, rankers)
     clock = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -69,8 +70,10 @@ def play(
     Raises:
         RetrievalBenchError: the data or the call is wrong. What a method does wrong stands in the table instead.
     """
-    if not budgets or min(budgets) <= 0:
+    if not budgets or not all(0 < each < math.inf for each in budgets):
         raise UsageError("name at least one budget, each more than 0 bytes per vector")
+    if traffic is not None and not traffic.is_file():
+        raise UsageError(f"{traffic}: there is no such file; traffic is a .npy of one count for each document")
     folder = (out or home() / "results" / f"{dataset.replace('/', '-')}-tournament").resolve()
     cards = [str(_card(folder / "cards", name, traffic)) for name in codecs or methods()]
 

@@ -113,6 +113,11 @@ def test_a_damaged_artifact_is_refused(saved: Path, damage: object) -> None:
         rb.load(saved)
 
 
+def test_what_was_built_without_a_benchmark_has_canaries_too(tmp_path: Path) -> None:
+    folder = rb.build("flat", vectors(), metric="cos").save(tmp_path / "built")
+    assert rb.load(folder).replay_canaries(folder) == 8
+
+
 def test_a_canary_with_another_answer_is_refused(saved: Path) -> None:
     """An index swapped for another of the same shape, its hashes made right, is still found out."""
     other = rb.build("ivf", vectors()[::-1].copy(), metric="cos", lists=8)

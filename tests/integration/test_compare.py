@@ -13,7 +13,7 @@ from retrieval_bench.cli import app
 from retrieval_bench.comparison import compare, judge_quality, judge_speed
 from retrieval_bench.comparison.compare import _same_question, _Side, contender
 from retrieval_bench.comparison.race import Contender, served, take_turns
-from retrieval_bench.errors import RetrievalBenchError, UsageError
+from retrieval_bench.errors import DataError, RetrievalBenchError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store
 
@@ -163,6 +163,14 @@ class TestFindings:
     def test_the_sequential_test_has_the_last_word(self) -> None:
         slow = np.full(30, 2.0)
         assert judge_speed(slow, slow / 2, decided=False).word == "no difference"
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "qrels").write_text("q 0 d 1\n")
+    for command in (["score", "nowhere"], ["score", str(tmp_path)], ["compare", "nowhere", "nowhere", "--qrels"]):
+        said = CliRunner().invoke(app, [*command, str(tmp_path / "qrels")])
+        assert isinstance(said.exception, DataError)
+        assert "there is no such file" in str(said.exception)
 
 
 def test_trec_runs_on_the_command_line(tmp_path: Path) -> None:

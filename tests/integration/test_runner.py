@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import retrieval_bench as rb
-from retrieval_bench.errors import DataError
+from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store, sql
 
@@ -297,6 +297,18 @@ def test_a_folder_that_is_not_writable_is_refused_before_any_work(bench: Bench) 
     with pytest.raises(DataError, match="no permission to write"):
         bench.run(bench.card("good"))
     assert bench.calls() == []
+
+
+def test_results_of_a_run_without_a_measurement_say_why(bench: Bench) -> None:
+    done = bench.run(bench.card("bad", build="refuse"))
+    assert sql(done.folder, "select count(*) from measurements where value > 0")[1] == [(0,)]
+    assert "at least 7 bytes" in sql(done.folder, "select reason from trials")[1][0][0]
+
+
+@pytest.mark.parametrize("wrong", [0.0, 95.0])
+def test_a_recall_that_cannot_be_reached_is_refused(bench: Bench, wrong: float) -> None:
+    with pytest.raises(UsageError, match="at most 1"):
+        rb.run(str(bench.vectors), indexes=["flat"], recall_target=wrong, out=bench.folder / "out")
 
 
 def test_results_answer_sql(bench: Bench) -> None:
