@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from retrieval_bench.errors import CardError, UnknownNameError, nearest
 from retrieval_bench.files import home
@@ -84,6 +84,13 @@ class SystemCard(Frozen):
     space: Space | None = Field(
         default=None, description="what tuning tries; None: around the values above and the defaults"
     )
+
+    @field_validator("search")
+    @classmethod
+    def _some_value(cls, search: dict[str, Any]) -> dict[str, Any]:
+        if empty := [name for name, values in search.items() if values == []]:
+            raise ValueError(f"{', '.join(empty)}: an empty list leaves no setting to try; give at least one value")
+        return search
 
     @property
     def hash(self) -> str:

@@ -59,7 +59,7 @@ def diagnosed(name: str, out: Path, metric: str | None) -> Diagnosed:
 
     store = Store(out)
     summary = store.summary()
-    trial = store.record(summary.chosen.get(name, name))
+    trial = store.named(name)
     folder = home() / "prepared" / trial.dataset_fingerprint
     if not folder.exists():
         raise UsageError(f"{folder}: the prepared data was removed; run the benchmark again")

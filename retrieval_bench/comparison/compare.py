@@ -170,8 +170,8 @@ def _find(name: str, out: Path | None) -> tuple[Store, TrialRecord]:
     folders = [out] if out is not None else sorted((home() / "results").glob("*/"))
     for folder in folders:
         store = Store(folder)
-        if (folder / "run.json").exists() and name in (chosen := store.summary().chosen) and out is not None:
-            return store, store.record(chosen[name])
+        if out is not None and (folder / "run.json").exists() and name in {r.system for r in store.records()}:
+            return store, store.named(name)
         if name and any(p.stem.startswith(name) for p in (folder / "records").glob("[!.]*.json")):
             return store, store.record(name)
     where = str(out) if out is not None else str(home() / "results")

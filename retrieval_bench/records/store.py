@@ -117,16 +117,35 @@ class Store:
         """Write the run as a whole, in place of an earlier summary of this folder."""
         write_text(self.folder / "run.json", summary.model_dump_json(indent=1) + "\n")
 
+    def named(self, name: str) -> TrialRecord:
+        """The trial that stands for a system of the run, or that has this id or beginning of one.
+
+        Raises:
+            UsageError: there is no finished run, or the system has no result in it; says why.
+            UnknownNameError: neither a system nor a trial.
+        """
+        summary = self.summary()
+        if name in summary.chosen:
+            return self.record(summary.chosen[name])
+        failed = next((r for r in self.records(summary.trials) if r.system == name), None)
+        if failed is not None:
+            raise UsageError(f"{name} has no result in {self.folder}: {failed.outcome}: {failed.reason}")
+        return self.record(name)
+
     def summary(self) -> RunSummary:
         """The last finished run of this folder.
 
         Raises:
             UsageError: there is none.
+            DataError: it was written by another version, or is damaged.
         """
         path = self.folder / "run.json"
         if not path.exists():
             raise UsageError(f"{self.folder}: holds no finished run; make one with `retrieval-bench run DATASET`")
-        return RunSummary.model_validate_json(path.read_text(encoding="utf-8"))
+        try:
+            return RunSummary.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path}: cannot be read; the same `run` command writes it again") from error
 
     def write_section(self, section: Section) -> None:
         """Keep what a diagnostic said, in place of what it said before; the report shows it."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from retrieval_bench.types import Budget, Frozen
+from retrieval_bench.types import Budget, Frozen, Metric
 
 
 class RunSummary(Frozen):
@@ -19,6 +19,7 @@ class RunSummary(Frozen):
     notes: tuple[str, ...] = Field(default=(), description="what is not in the data as its files have it, a line each")
     documents: int = Field(ge=0)
     dimensions: int = Field(ge=0, description="0 when nothing was encoded")
+    metric: Metric | None = Field(default=None, description="how vectors are compared; None when nothing was encoded")
     queries: dict[str, int] = Field(description="number of queries by split")
     budget: Budget
     encoder: str | None = Field(default=None, description="None: the data came as vectors, or no system needed any")

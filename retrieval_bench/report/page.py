@@ -49,6 +49,7 @@ def render(records: Sequence[TrialRecord], summary: RunSummary, sections: Sequen
         .get_template("template.html.j2")
         .render(
             summary=summary,
+            metrics=text.METRICS,
             records=records,
             sections=sections,
             rows=shown,

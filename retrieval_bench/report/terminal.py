@@ -60,7 +60,8 @@ class _Report:
             section = [row for row in self._rows if row.trial.kind == kind]
             if not section:
                 continue
-            yield Text(f"{title} on {text.one_line(summary.dataset)}, each at its chosen setting", style="bold")
+            by = f" by {text.METRICS[summary.metric]}" if summary.metric and kind == "index" else ""
+            yield Text(f"{title} on {text.one_line(summary.dataset)}{by}, each at its chosen setting", style="bold")
             trials = [row.trial for row in section]
             measured = present(columns(summary.primary, recall_name(trials)), trials)
             grid, left_out = _fitting(section, measured, console, options)

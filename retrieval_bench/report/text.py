@@ -11,6 +11,7 @@ from retrieval_bench.types import Budget, Measurement, TrialRecord
 
 ABSENT = "-"
 QUALITY_DIGITS = 4
+METRICS = {"l2": "Euclidean distance", "ip": "inner product", "cos": "cosine"}
 
 # How a limit of Budget reads: before and after its number.
 _LIMITS = {

@@ -22,7 +22,7 @@ from retrieval_bench.runner.encoding import encoded_or_why_not
 from retrieval_bench.runner.isolate import Isolation, Limits
 from retrieval_bench.runner.job import BuildPlan, Job
 from retrieval_bench.runner.plan import plan_builds
-from retrieval_bench.runner.prepared import store
+from retrieval_bench.runner.prepared import asked_metric, store
 from retrieval_bench.runner.score import primary
 from retrieval_bench.runner.select import choose
 from retrieval_bench.runner.serve import trial_record
@@ -160,6 +160,7 @@ def run(
             notes=notes_of(data),
             documents=len(data.corpus),
             dimensions=data.corpus.dim,
+            metric=asked_metric(data) if data.corpus.dim else None,
             queries={split: len(q) for split, q in data.queries.items()},
             budget=budget.model_copy(update={"threads": threads}),
             encoder=encoder_name,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import retrieval_bench as rb
-from retrieval_bench.errors import DataError, UsageError
+from retrieval_bench.comparison import compare
+from retrieval_bench.errors import CardError, DataError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store, sql
 
@@ -303,6 +304,13 @@ def test_results_of_a_run_without_a_measurement_say_why(bench: Bench) -> None:
     done = bench.run(bench.card("bad", build="refuse"))
     assert sql(done.folder, "select count(*) from measurements where value > 0")[1] == [(0,)]
     assert "at least 7 bytes" in sql(done.folder, "select reason from trials")[1][0][0]
+    with pytest.raises(UsageError, match=r"bad has no result in .*: refused: .*at least 7 bytes"):
+        compare("bad", "bad", out=done.folder)
+
+
+def test_a_card_whose_values_are_none_is_refused(bench: Bench) -> None:
+    with pytest.raises(CardError, match="wrong: an empty list leaves no setting"):
+        bench.run(bench.card("empty", search="[]"))
 
 
 @pytest.mark.parametrize("wrong", [0.0, 95.0])

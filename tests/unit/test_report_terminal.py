@@ -59,6 +59,11 @@ def test_long_names_and_settings_are_folded_before_a_column_goes() -> None:
     assert "parameter_7=7" in output
 
 
+def test_the_title_says_how_vectors_were_compared() -> None:
+    assert re.search("Vector indexes on .* by cosine, each at", shown(160, metric="cos"))
+    assert " by " not in shown(160).splitlines()[0]
+
+
 def test_partly_failed_systems_say_so() -> None:
     records = [trial("s", "a", {"nDCG@10": 0.5}), trial("s", "b", {}, outcome="timed_out", reason="after 9 s")]
     output = shown(100, records, winner="a", tied=("a",), selected_on="test")
