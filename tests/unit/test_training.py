@@ -218,7 +218,8 @@ def test_domains_take_turns_and_keep_their_batches(toy: str, tmp_path: Path) -> 
 
 def test_data_without_training_queries_is_refused(toy: str, tmp_path: Path) -> None:
     bare = toy_collection(tmp_path / "bare")
-    (bare / "qrels" / "train.tsv").unlink()
+    for judged in ("train", "dev"):  # a part of dev would be learned from where there is no train
+        (bare / "qrels" / f"{judged}.tsv").unlink()
     with pytest.raises(DataError, match="no judged queries of a split 'train'"):
         train_contrastive(str(bare), tmp_path / "out", settings=SETTINGS, device="cpu")
     lone = toy_collection(tmp_path / "lone")
