@@ -25,8 +25,10 @@ def numbered_lines(path: Path, *, fallback: str | None = None) -> Iterator[tuple
     Raises:
         DataError: there is no such file, a line is not UTF-8, or the compressed file is damaged or cut short.
     """
-    if path.is_dir() or not path.exists():
+    if not path.exists():
         raise DataError(f"{path}: there is no such file")
+    if path.is_dir():
+        raise DataError(f"{path}: cannot be read (Is a directory)")
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
