@@ -26,3 +26,19 @@ def home_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("RETRIEVAL_BENCH_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An encoder small enough to train in seconds."""
+    from made_up_training import tiny_encoder  # here: most tests need no torch
+
+    return str(tiny_encoder(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A collection that it learns in seconds."""
+    from made_up_training import toy_collection
+
+    return str(toy_collection(tmp_path_factory.mktemp("data") / "toy"))

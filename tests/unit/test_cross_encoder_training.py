@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("bm25s")
 
-from made_up_training import tiny_encoder, toy_collection  # noqa: E402
+from made_up_training import toy_collection  # noqa: E402
 
 from retrieval_bench.datasets import load_dataset  # noqa: E402
 from retrieval_bench.scorers import load_scorer  # noqa: E402
@@ -26,16 +26,6 @@ SETTINGS = CrossEncoderSettings(
 )
 
 QUICK = SETTINGS.model_copy(update={"epochs": 1})
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny_encoder(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(toy_collection(tmp_path_factory.mktemp("data") / "toy"))
 
 
 def test_it_learns_and_its_folder_is_a_scorer(

@@ -10,23 +10,13 @@ from typer.testing import CliRunner
 pytest.importorskip("torch")
 pytest.importorskip("bm25s")
 
-from made_up_training import tiny_encoder, toy_collection
+from made_up_training import toy_collection
 
 from retrieval_bench.cli import app
 from retrieval_bench.encoders import load_encoder
 from retrieval_bench.scorers import load_scorer
 
 SMALL = ["--tokens", "16", "--frozen-layers", "0", "--batch", "32"]
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny_encoder(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(toy_collection(tmp_path_factory.mktemp("data") / "toy"))
 
 
 def output(*command: str) -> str:

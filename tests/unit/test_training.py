@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up_training import tiny_encoder, toy_collection
+from made_up_training import toy_collection
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
@@ -32,16 +32,6 @@ SETTINGS = Settings(
     batch=8, epochs=3, learning_rate=2e-3, frozen_layers=0, query_tokens=16, document_tokens=16, web_queries=0.3
 )
 SOFT = CoCoSoDaSettings(**{**SETTINGS.model_dump(), "negatives": 0, "queue": 32, "epochs": 1})
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny_encoder(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(toy_collection(tmp_path_factory.mktemp("data") / "toy"))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

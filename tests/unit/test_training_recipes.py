@@ -36,16 +36,6 @@ SETTINGS = Settings(batch=16, epochs=1, learning_rate=2e-3, frozen_layers=0, que
 CODE = 'def read(path, mode="r"):\n    return open(path, mode).read(1024)\n'
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tiny_encoder(tmp_path_factory.mktemp("models") / "tiny"))
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(toy_collection(tmp_path_factory.mktemp("data") / "toy"))
-
-
 def unit(*rows: Sequence[float]) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.tensor(rows, dtype=torch.float32), dim=-1)
 
