@@ -35,6 +35,11 @@ Out = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run (default: results/DATASET in the home folder).")
 ]
 
+MetricOption = Annotated[
+    str | None,
+    typer.Option("--metric", help="How vectors compare: ip, l2 or cos (default: what the data says, or l2)."),
+]
+
 
 def main() -> None:
     """Run the command line; a typed error is one line on standard error."""
@@ -57,8 +62,11 @@ def run_folder(dataset: str | None, out: Path | None) -> Path:
     if out is not None:
         return out
     if dataset is not None:
-        given = Path(dataset)
-        return given if (given / "run.json").exists() else home() / "results" / dataset.replace("/", "-")
+        from retrieval_bench.datasets import place_name
+
+        named = home() / "results" / dataset.replace("/", "-")
+        found = (place for place in (Path(dataset), named) if (place / "run.json").exists())
+        return next(found, None) or home() / "results" / place_name(dataset)
     runs = sorted(
         (p.parent for p in (home() / "results").glob("*/run.json")), key=lambda f: (f / "run.json").stat().st_mtime
     )

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from retrieval_bench.cli._app import Out, app, console, problems, run_folder
+from retrieval_bench.cli._app import MetricOption, Out, app, console, problems, run_folder
 from retrieval_bench.cli.budget import BudgetFile, budget_from
 from retrieval_bench.errors import UsageError
 
@@ -52,6 +52,7 @@ def run(
     recall_target: Annotated[
         float, typer.Option(help="Without judgments: neighbor recall the winner must reach.")
     ] = 0.95,
+    metric: MetricOption = None,
     rows: Annotated[
         int | None, typer.Option(help="Use only the first so many vectors (sets without judgments).")
     ] = None,
@@ -85,9 +86,10 @@ def run(
     with Progress(problems) as progress:
         done = run_benchmark(
             dataset, indexes=index, rankers=ranker, encoder=encoder, budget=budget_from(budget, wanted),
-            depth=k, recall_target=recall_target, rows=rows, queries=queries, tune_share=tune_share, seed=seed,
-            timeout=timeout, effort=Effort(seconds=measure_seconds), out=out, retry=retry,
-            progress=problems.is_terminal, command=shlex.join(["retrieval-bench", *sys.argv[1:]]), on_event=progress,
+            depth=k, recall_target=recall_target, metric=metric, rows=rows, queries=queries,  # type: ignore[arg-type]
+            tune_share=tune_share, seed=seed, timeout=timeout, effort=Effort(seconds=measure_seconds), out=out,
+            retry=retry, progress=problems.is_terminal, command=shlex.join(["retrieval-bench", *sys.argv[1:]]),
+            on_event=progress,
         )  # fmt: skip
     console.print(table(done.records, done.summary))
     page = done.folder / "report.html"

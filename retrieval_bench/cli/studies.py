@@ -104,13 +104,14 @@ def _run(
     dataset: str, rankers: Sequence[str], encoder: str | None, seed: int, measure_seconds: float, out: Path | None
 ) -> Run:
     from retrieval_bench.cli.progress import Progress
+    from retrieval_bench.datasets import place_name
     from retrieval_bench.measure.clock import Effort
     from retrieval_bench.runner.run import run
 
     with Progress(problems) as progress:
         return run(
             dataset, rankers=rankers, encoder=encoder, seed=seed, effort=Effort(seconds=measure_seconds),
-            out=None if out is None else out / Path(dataset).name, progress=problems.is_terminal,
+            out=None if out is None else out / place_name(dataset), progress=problems.is_terminal,
             command=shlex.join(["retrieval-bench", *sys.argv[1:]]), on_event=progress,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from retrieval_bench.cli._app import Out, app, console, problems
+from retrieval_bench.cli._app import MetricOption, Out, app, console, problems
 from retrieval_bench.cli.budget import BudgetFile, budget_from
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def tune(
     budget: BudgetFile = None,
     bytes_per_vector: Annotated[float | None, typer.Option(help="Budget: analytic index bytes per vector.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
+    metric: MetricOption = None,
     rows: Annotated[int | None, typer.Option(help="Use only the first so many vectors.")] = None,
     queries: Annotated[int | None, typer.Option(help="Use only the first so many queries of each split.")] = None,
     tune_share: Annotated[
@@ -59,8 +60,8 @@ def tune(
 
     done = run_tuning(
         dataset, indexes=index, rankers=ranker, encoder=encoder, target=target, budget=budget_from(budget, limits),
-        sampler=sampler, repeats=repeats, rows=rows, queries=queries, tune_share=tune_share, seed=seed, out=out,  # type: ignore[arg-type]
-        on_trial=tell,
+        sampler=sampler, repeats=repeats, metric=metric, rows=rows, queries=queries,  # type: ignore[arg-type]
+        tune_share=tune_share, seed=seed, out=out, on_trial=tell,
     )  # fmt: skip
     console.print(tuning_table(done))
     if done.winner is None or done.winner.held_out is None:

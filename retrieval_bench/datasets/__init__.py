@@ -6,7 +6,7 @@ Readers are asked for through ``load_dataset`` alone, so that everything that en
 from __future__ import annotations
 
 from retrieval_bench.datasets._asked import notes_of
-from retrieval_bench.datasets._load import load_dataset, local_copy
+from retrieval_bench.datasets._load import load_dataset, local_copy, place_name
 from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors, exact_scores
 from retrieval_bench.datasets._reviews import Representation, Review
 
@@ -19,4 +19,5 @@ __all__ = [
     "load_dataset",
     "local_copy",
     "notes_of",
+    "place_name",
 ]

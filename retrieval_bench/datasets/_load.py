@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from retrieval_bench.checks import check_ids, check_vectors
 from retrieval_bench.datasets._apart import learn_apart, share_queries
@@ -16,7 +18,7 @@ from retrieval_bench.datasets._own import own_rows
 from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, dataset_cards
-from retrieval_bench.types import Corpus, Dataset, RowIds
+from retrieval_bench.types import Corpus, Dataset, Metric, RowIds
 
 _IR_DATASETS = "ir_datasets:"
 
@@ -24,6 +26,7 @@ _IR_DATASETS = "ir_datasets:"
 def load_dataset(
     name: str,
     *,
+    metric: Metric | None = None,
     rows: int | None = None,
     queries: int | None = None,
     tune_share: float | None = None,
@@ -34,6 +37,7 @@ def load_dataset(
 
     Args:
         name: of a dataset card; a path to a file or folder; or a name of ir_datasets, alone or as ``ir_datasets:NAME``.
+        metric: how vectors compare, in place of what the file or card says; for data that comes as vectors.
         rows: keep the first rows of the corpus only; for vectors without judgments.
         queries: keep the first queries of each split only.
         tune_share: make this share of the test queries tuning queries, where there are none.
@@ -58,6 +62,8 @@ def load_dataset(
     try:
         card = _card(name)
         path = _locate(card, progress=progress)
+        if metric is not None:
+            card = card.model_copy(update={"metric": _metric(metric)})
         dataset: Dataset = readers.get(card.reader)(card, path)
     except OSError as error:
         raise DataError(
@@ -66,6 +72,9 @@ def load_dataset(
         ) from error
     if "test" not in dataset.queries:
         raise DataError(f"{path or name}: has no queries to judge on; name them in its card: [splits] test = ...")
+    if metric is not None and (dataset.corpus.vectors is None or dataset.metric != metric):
+        reason = "texts compare as their encoder says" if dataset.corpus.vectors is None else f"it is {dataset.metric}"
+        raise UsageError(f"{name}: its metric cannot be chosen: {reason}")
     dataset = without_blank(dataset, source=str(path or name))
     if tune_share is not None:
         dataset = share_queries(dataset, tune_share)
@@ -90,6 +99,18 @@ def local_copy(name: str) -> tuple[DatasetCard, Path | None]:
     """
     card = _card(name)
     return card, _locate(card, progress=False)
+
+
+def place_name(name: str) -> str:
+    """Name of a folder for what is made of a data set; two paths never share one, though their files be called alike.
+
+    Raises:
+        UnknownNameError, DataError: as ``load_dataset``.
+    """
+    plain = _card(name).name.replace("/", "-")
+    if name in dataset_cards() or not Path(name).expanduser().exists():
+        return plain
+    return f"{plain}-{hashlib.blake2b(str(Path(name).expanduser().resolve()).encode(), digest_size=3).hexdigest()}"
 
 
 def _card(name: str) -> DatasetCard:
@@ -137,6 +158,12 @@ def _locate(card: DatasetCard, *, progress: bool) -> Path | None:
     if card.url is None:
         raise UnavailableError(how_to_get(card, download_folder() / name, "is not on this machine"))
     return fetch(card, progress=progress)
+
+
+def _metric(name: str) -> str:
+    if name not in get_args(Metric):
+        raise UsageError(f"metric = {name!r} must be one of {', '.join(get_args(Metric))}")
+    return name
 
 
 def _limited(dataset: Dataset, rows: int | None, queries: int | None) -> Dataset:

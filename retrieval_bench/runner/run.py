@@ -12,11 +12,11 @@ from typing import Any
 
 from retrieval_bench import registry
 from retrieval_bench.checks import check_k
-from retrieval_bench.datasets import load_dataset, notes_of
+from retrieval_bench.datasets import load_dataset, notes_of, place_name
 from retrieval_bench.errors import RetrievalBenchError, UsageError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.machine import gpu_name, libraries, usable_cores
+from retrieval_bench.measure.machine import gpu_name, usable_cores
 from retrieval_bench.records import RunSummary, Store
 from retrieval_bench.runner.encoding import encoded_or_why_not
 from retrieval_bench.runner.isolate import Isolation, Limits
@@ -27,7 +27,7 @@ from retrieval_bench.runner.score import primary
 from retrieval_bench.runner.select import choose
 from retrieval_bench.runner.serve import trial_record
 from retrieval_bench.specs import SystemCard, system_card, system_cards
-from retrieval_bench.types import Budget, Dataset, Outcome, TrialRecord
+from retrieval_bench.types import Budget, Dataset, Metric, Outcome, TrialRecord
 
 USEFUL_PHASES = ("encode", "build", "search")  # the rest of the wall time is what the harness adds
 _TEXT_DEPTH, _VECTOR_DEPTH = 100, 10
@@ -74,6 +74,7 @@ def run(
     budget: Budget | None = None,
     depth: int | None = None,
     recall_target: float = 0.95,
+    metric: Metric | None = None,
     rows: int | None = None,
     queries: int | None = None,
     tune_share: float | None = None,
@@ -97,13 +98,14 @@ def run(
         depth: results per query; None is 100 with judgments and 10 without.
         recall_target: in (0, 1]; where neighbors decide, the winner is the fastest that reaches this recall, or, where
             none does, the nearest to it, and ``why`` says so.
+        metric: how vectors compare, ``ip``, ``l2`` or ``cos``; None is what the data says, or ``l2``.
         rows: use only the first so many vectors of the corpus.
         queries: use only the first so many queries of each split.
         tune_share: set this share of the test queries apart to choose and learn on, where the data has none for it.
         seed: of every random choice.
         timeout: most wall seconds of one process.
         effort: how long to measure each setting.
-        out: folder of the run; None is ``results/<dataset>`` in the home folder.
+        out: folder of the run; None is one of its own for each data set, in ``results`` in the home folder.
         retry: do trials again that did not end in ``ok``.
         command: the command line to name in the summary.
         progress: show bars for downloads and encoding.
@@ -120,7 +122,9 @@ def run(
         raise UsageError(f"{threads} threads are asked for, this machine has {usable_cores()} cores for us")
     if not 0 < recall_target <= 1:
         raise UsageError(f"recall_target = {recall_target:g} must be above 0 and at most 1 (0.95 is 95 %)")
-    data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share, apart=True, progress=progress)
+    data = load_dataset(
+        dataset, metric=metric, rows=rows, queries=queries, tune_share=tune_share, apart=True, progress=progress
+    )
     cards = chosen_cards(data, indexes, rankers)
     clock = time.perf_counter()
     data, encoder_name, lacking = encoded_or_why_not(data, cards, encoder, progress=progress)
@@ -128,7 +132,7 @@ def run(
         wall.add("encode", time.perf_counter() - clock)
     depth = depth or min(_TEXT_DEPTH if data.qrels else _VECTOR_DEPTH, len(data.corpus))
     check_k(depth, data.corpus)
-    folder = out or home() / "results" / data.name.replace("/", "-")
+    folder = out or home() / "results" / place_name(dataset)
     records = Store(folder.resolve())
     with records.locked():
         clock = time.perf_counter()
@@ -137,7 +141,6 @@ def run(
         plans = plan_builds(
             cards, fingerprint=data.fingerprint, dataset_folder=prepared, out=records.folder, budget=budget,
             threads=threads, seed=seed, depth=depth, effort=effort, encoder=encoder_name or encoder,
-            version=libraries().get("retrieval-bench", ""),
         )  # fmt: skip
         tell({"plan": [(p.card.name, [t.trial_id for t in p.trials]) for p in plans]})
         for plan in plans:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval_bench.codecs import registered
+from retrieval_bench.datasets import place_name
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
@@ -74,7 +75,7 @@ def play(
         raise UsageError("name at least one budget, each more than 0 bytes per vector")
     if traffic is not None and not traffic.is_file():
         raise UsageError(f"{traffic}: there is no such file; traffic is a .npy of one count for each document")
-    folder = (out or home() / "results" / f"{dataset.replace('/', '-')}-tournament").resolve()
+    folder = (out or home() / "results" / f"{place_name(dataset)}-tournament").resolve()
     cards = [str(_card(folder / "cards", name, traffic)) for name in codecs or methods()]
 
     def one(indexes: list[str], budget: Budget, name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.machine import libraries, usable_cores
+from retrieval_bench.measure.machine import usable_cores
 from retrieval_bench.records import Store
 from retrieval_bench.runner.encoding import encoded_for
 from retrieval_bench.runner.job import Floor
@@ -19,7 +19,7 @@ from retrieval_bench.runner.prepared import opened, store
 from retrieval_bench.runner.run import OnEvent, chosen_cards, execute
 from retrieval_bench.runner.score import measured, primary
 from retrieval_bench.specs import SystemCard
-from retrieval_bench.types import Budget, Split, TrialRecord
+from retrieval_bench.types import Budget, Metric, Split, TrialRecord
 
 
 class Bench:
@@ -34,9 +34,9 @@ class Bench:
     def __init__(
         self, dataset: str, *, indexes: Sequence[str] | None, rankers: Sequence[str] | None, encoder: str | None,
         budget: Budget, rows: int | None, queries: int | None, depth: int | None, seed: int, timeout: float, out: Path,
-        on_event: OnEvent, tune_share: float | None = None,
+        on_event: OnEvent, metric: Metric | None = None, tune_share: float | None = None,
     ) -> None:  # fmt: skip
-        data = load_dataset(dataset, rows=rows, queries=queries, tune_share=tune_share, apart=True)
+        data = load_dataset(dataset, metric=metric, rows=rows, queries=queries, tune_share=tune_share, apart=True)
         if "tune" not in data.queries:
             raise DataError(
                 f"{data.name}: has no tuning queries; name a split in its card ([splits] tune = ...), "
@@ -79,8 +79,7 @@ class Bench:
         plan, = plan_builds(
             [setting], fingerprint=self._data.fingerprint, dataset_folder=self._folder, out=self.records.folder,
             budget=budget or self.budget, threads=self.budget.threads or 1, seed=self._seed, depth=self._depth,
-            effort=effort, encoder=self._encoder, version=libraries().get("retrieval-bench", ""), splits=splits,
-            floor=floor,
+            effort=effort, encoder=self._encoder, splits=splits, floor=floor,
         )  # fmt: skip
         execute(self.records, plan, self._data, timeout=self._timeout, tell=self._tell)
         return self.records.record(plan.trials[0].trial_id)

@@ -10,6 +10,7 @@ import numpy as np
 
 from retrieval_bench.comparison import race
 from retrieval_bench.comparison.compare import contender
+from retrieval_bench.datasets import place_name
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
@@ -20,7 +21,7 @@ from retrieval_bench.tuning.bench import Bench
 from retrieval_bench.tuning.results import HeldOut, Sampler, Search, Tuned, Tuning
 from retrieval_bench.tuning.study import QUICK, search
 from retrieval_bench.tuning.targets import Target, parse_target
-from retrieval_bench.types import Budget, TrialRecord
+from retrieval_bench.types import Budget, Metric, TrialRecord
 
 DEFAULT_TRIALS = 24
 _NEAR = 2.0  # a system that seemed half as fast as the fastest may be faster: other work on the machine
@@ -36,6 +37,7 @@ def tune(
     budget: Budget | None = None,
     sampler: Sampler = "tpe",
     repeats: int = 1,
+    metric: Metric | None = None,
     rows: int | None = None,
     queries: int | None = None,
     tune_share: float | None = None,
@@ -59,6 +61,7 @@ def tune(
             other limits every trial.
         sampler: ``tpe``, ``nsga2``, or ``random`` as the control.
         repeats: tuning runs with different seeds of the sampler, to see how much of the winner is luck.
+        metric: as for ``run``.
         rows: use only the first so many vectors of the corpus.
         queries: use only the first so many queries of each split.
         tune_share: set this share of the test queries apart to tune on, where the data has none for it.
@@ -66,7 +69,8 @@ def tune(
         seed: of the builds, and of the first sampler.
         timeout: most wall seconds of one process.
         effort: how long the pick is measured on held-out queries.
-        out: folder of the records and of ``tuning.json``; None is ``tuning/<dataset>`` in the home folder.
+        out: folder of the records and of ``tuning.json``; None is one of its own for each data set, in
+            ``tuning`` in the home folder.
         on_event: told what the trials report.
         on_trial: told of every finished trial.
 
@@ -78,10 +82,10 @@ def tune(
     if sampler not in get_args(Sampler):
         raise UsageError(f"sampler = {sampler!r} must be one of {', '.join(get_args(Sampler))}")
     budget = budget or Budget()
-    folder = out or home() / "tuning" / dataset.replace("/", "-")
+    folder = out or home() / "tuning" / place_name(dataset)
     bench = Bench(
-        dataset, indexes=indexes, rankers=rankers, encoder=encoder, budget=budget, rows=rows, queries=queries,
-        tune_share=tune_share, depth=depth, seed=seed, timeout=timeout, out=folder,
+        dataset, indexes=indexes, rankers=rankers, encoder=encoder, budget=budget, metric=metric, rows=rows,
+        queries=queries, tune_share=tune_share, depth=depth, seed=seed, timeout=timeout, out=folder,
         on_event=on_event or (lambda _event: None),
     )  # fmt: skip
     default = "qps@recall=0.95" if bench.primary.startswith("neighbor") else bench.primary

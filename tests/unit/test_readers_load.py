@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from made_up_files import DOCUMENTS, QRELS, QUERIES, gaussian, write_beir, write_bin
 
-from retrieval_bench.datasets import exact_neighbors, load_dataset
+from retrieval_bench.cli._app import run_folder
+from retrieval_bench.datasets import exact_neighbors, load_dataset, place_name
 from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard
@@ -268,3 +269,43 @@ def test_learning_queries_of_their_own_stay(tmp_path: Path) -> None:
     assert set(single.queries) == set(single.qrels) == {"tune", "test"}
     both = load_dataset(folder.replace("three", "alone"), apart=False)
     assert both.queries["train"].ids == both.queries["tune"].ids == ["q1"]
+
+
+def test_files_that_are_called_alike_have_places_of_their_own(tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "vectors.npy", np.eye(30, dtype=np.float32))
+    here, there = (place_name(str(tmp_path / folder / "vectors.npy")) for folder in ("here", "there"))
+    assert here != there
+    assert here.startswith("vectors-")
+    assert here == place_name(str(tmp_path / "there" / ".." / "here" / "vectors.npy"))
+    assert place_name("beir/scifact") == "beir-scifact"
+
+
+def test_the_results_of_a_path_are_found_by_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRIEVAL_BENCH_HOME", str(tmp_path / "home"))
+    file = tmp_path / "vectors.npy"
+    np.save(file, np.eye(30, dtype=np.float32))
+    place = tmp_path / "home" / "results" / place_name(str(file))
+    assert run_folder(str(file), None) == place
+    place.mkdir(parents=True)
+    (place / "run.json").write_text("{}")
+    assert run_folder(place.name, None) == place
+
+
+def test_the_metric_of_files_of_vectors_can_be_chosen(tmp_path: Path) -> None:
+    vectors = gaussian(60, 4)
+    np.save(tmp_path / "vectors.npy", vectors)
+    name = str(tmp_path / "vectors.npy")
+    assert load_dataset(name).metric == "l2"
+    for metric in ("ip", "cos"):
+        assert load_dataset(name, metric=metric).metric == metric
+    assert len({load_dataset(name, metric=metric).fingerprint for metric in ("ip", "l2", "cos")}) == 3
+    with pytest.raises(UsageError, match="must be one of ip, l2, cos"):
+        load_dataset(name, metric="hamming")  # type: ignore[arg-type]
+
+
+def test_texts_have_no_metric_to_choose(tmp_path: Path) -> None:
+    write_beir(tmp_path / "set")
+    with pytest.raises(UsageError, match="texts compare as their encoder says"):
+        load_dataset(str(tmp_path / "set"), metric="ip")
