@@ -18,17 +18,17 @@ import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
 from retrieval_bench import registry
+from retrieval_bench.canaries import read_canaries, same_answer, write_canaries
 from retrieval_bench.checks import check_ids, check_k, check_vectors, normalised
 from retrieval_bench.encoders import encode_queries, load_encoder
-from retrieval_bench.errors import ArtifactError, DataError, UsageError
+from retrieval_bench.errors import ArtifactError, UsageError
 from retrieval_bench.files import atomic_folder, sha256
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.protocols import Encoder, Index, Ranker
-from retrieval_bench.types import EncoderInfo, FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Queries, RowIds
+from retrieval_bench.types import EncoderInfo, Frozen, Hits, MemoryReport, Metric, Queries, RowIds
 
 FORMAT_VERSION = 1
 CANARY_QUERIES, CANARY_DEPTH = 8, 10
-_SCORE_TOLERANCE = 2e-2  # share of the canary's score range: other processors round bf16 and SIMD sums differently
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,10 @@ class Searcher:
             if self.texts is not None:
                 columns["text"] = pa.array(list(self.texts), pa.large_string())
             pq.write_table(pa.table(columns), new / "documents.parquet", compression="zstd")
-            self._write_canaries(new, canaries or self.canaries)
+            if asked := canaries or self.canaries:
+                chosen = asked.take(slice(0, CANARY_QUERIES))
+                hits = self._answer(chosen, min(CANARY_DEPTH, self.manifest.documents), {})
+                write_canaries(new, chosen, hits, vectors=self.manifest.kind == "index")
             files = {str(f.relative_to(new).as_posix()): sha256(f) for f in sorted(new.rglob("*")) if f.is_file()}
             manifest = self.manifest.model_copy(
                 update={
@@ -199,43 +202,24 @@ class Searcher:
             self._encoder = encoder
         return self._encoder
 
-    def _write_canaries(self, folder: Path, queries: Queries | None) -> None:
-        if queries is None or len(queries) == 0:
-            return
-        chosen = queries.take(slice(0, CANARY_QUERIES))
-        hits = self._answer(chosen, min(CANARY_DEPTH, self.manifest.documents), {})
-        columns: dict[str, Any] = {
-            "id": list(chosen.ids),
-            "rows": hits.rows.tolist(),
-            "scores": hits.scores.tolist(),
-        }
-        if chosen.texts is not None:
-            columns["text"] = list(chosen.texts)
-        if chosen.vectors is not None and self.manifest.kind == "index":
-            columns["vector"] = chosen.vectors.tolist()
-        pq.write_table(pa.table(columns), folder / "canaries.parquet")
-
     def replay_canaries(self, folder: Path) -> int:
         """Ask the stored canary queries again; returns how many there were.
 
         Raises:
             ArtifactError: an answer differs by more than rounding.
         """
-        path = folder / "canaries.parquet"
-        if not path.exists():
+        stored = read_canaries(folder)
+        if stored is None:
             return 0
-        try:
-            asked, rows, scores = _read_canaries(path)
-        except (KeyError, ValueError, TypeError, pa.ArrowException, DataError) as error:
-            raise ArtifactError(f"{path}: does not hold canary queries; export the index again") from error
-        hits = self._answer(asked, rows.shape[1], {})
+        asked, before = stored
+        hits = self._answer(asked, before.rows.shape[1], {})
         for i, query in enumerate(asked.ids):
-            if not _same_answer(rows[i], scores[i], hits.rows[i], hits.scores[i]):
+            if not same_answer(before.rows[i], before.scores[i], hits.rows[i], hits.scores[i]):
                 raise ArtifactError(
                     f"{folder}: canary query {query!r} gives other hits than when it was exported; the engine or its "
                     f"version differs ({_differences(self.manifest.libraries)}); export it again here"
                 )
-        return len(rows)
+        return len(asked)
 
 
 def load(folder: str | Path) -> Searcher:
@@ -279,31 +263,6 @@ def _verified(folder: Path) -> Manifest:
         if (folder / name).is_symlink() or sha256(folder / name) != expected:
             raise ArtifactError(f"{folder / name}: differs from its SHA-256 in the manifest; export the index again")
     return manifest
-
-
-def _read_canaries(path: Path) -> tuple[Queries, IntArray, FloatArray]:
-    table = pq.read_table(path)
-    rows = np.array(table["rows"].to_pylist(), np.int64)
-    scores = np.array(table["scores"].to_pylist(), np.float32)
-    Hits(rows=rows, scores=scores)  # checks that the shapes go together
-    vectors = np.array(table["vector"].to_pylist(), np.float32) if "vector" in table.column_names else None
-    texts = table["text"].to_pylist() if "text" in table.column_names else None
-    return Queries(ids=table["id"].to_pylist(), texts=texts, vectors=vectors), rows, scores
-
-
-def _same_answer(rows: IntArray, scores: FloatArray, new_rows: IntArray, new_scores: FloatArray) -> bool:
-    """Equal hits, where rows whose scores are within rounding of each other may trade places or leave the end."""
-    if (rows >= 0).sum() != (new_rows >= 0).sum():
-        return False
-    valid = rows >= 0
-    if not valid.any():
-        return True
-    known = scores[valid].astype(np.float64)
-    tolerance = _SCORE_TOLERANCE * max(float(known.max() - known.min()), 1e-3 * float(np.abs(known).max()))
-    if not np.allclose(known, new_scores[valid], rtol=0, atol=tolerance):
-        return False
-    lost = ~np.isin(rows[valid], new_rows)
-    return bool((known[lost] <= known[-1] + tolerance).all())
 
 
 def _differences(made_with: dict[str, str]) -> str:
