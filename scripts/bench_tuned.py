@@ -17,13 +17,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from retrieval_bench.comparison import race
-from retrieval_bench.comparison.compare import contender
 from retrieval_bench.errors import UnavailableError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store
 from retrieval_bench.registry import indexes
+from retrieval_bench.runner.race import contender, race
 from retrieval_bench.specs import SystemCard, system_cards
 from retrieval_bench.statistics import paired_ratio
 from retrieval_bench.tuning import tune

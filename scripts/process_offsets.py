@@ -16,12 +16,11 @@ from one_setting import markdown
 
 from retrieval_bench import Budget, run
 from retrieval_bench.comparison.again import PLAIN
-from retrieval_bench.comparison.compare import contender
-from retrieval_bench.comparison.race import ratio_in_new_processes
 from retrieval_bench.files import write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import machine
 from retrieval_bench.records import Store
+from retrieval_bench.runner.race import contender, ratio_in_new_processes
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "process_offsets.md"
 QUICK = Effort(minimum=2, seconds=0.0, concurrent_seconds=0.0)

@@ -36,9 +36,8 @@ class Diagnosed:
 
     def hits(self) -> Hits:
         """Its answers to the held-out queries, asked again."""
-        from retrieval_bench.comparison.compare import contender
-        from retrieval_bench.comparison.race import served
         from retrieval_bench.records import Store
+        from retrieval_bench.runner.race import contender, served
 
         found = contender(Store(self.folder), self.trial, self.trial.system)
         if found is None:

@@ -95,12 +95,11 @@ def energy(
     as_json: Json = False, html: Html = None, out: Out = None,
 ) -> None:  # fmt: skip
     """Energy per query where the machine has counters that may be read; absent where it has none."""
-    from retrieval_bench.comparison.compare import contender
-    from retrieval_bench.comparison.race import served
     from retrieval_bench.diagnostics.energy import energy_per_query
     from retrieval_bench.measure.energy import meters
     from retrieval_bench.records import Store
     from retrieval_bench.records.section import Section
+    from retrieval_bench.runner.race import contender, served
 
     folder, counters = run_folder(None, out), meters()
     found = diagnosed(trial, folder, None)

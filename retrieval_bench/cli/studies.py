@@ -111,6 +111,7 @@ def _run(
     with Progress(problems) as progress:
         return run(
             dataset, rankers=rankers, encoder=encoder, seed=seed, effort=Effort(seconds=measure_seconds),
+            compare_speeds=False,
             out=None if out is None else out / place_name(dataset), progress=problems.is_terminal,
             command=shlex.join(["retrieval-bench", *sys.argv[1:]]), on_event=progress,
         )  # fmt: skip

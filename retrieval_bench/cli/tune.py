@@ -68,9 +68,11 @@ def tune(
         console.print(f"No setting of any system meets {done.target}.", highlight=False)
         raise typer.Exit(1)
     console.print(f"Pick for {done.target}: {done.winner.system} ({done.winner.held_out.trial})", highlight=False)
-    if done.in_turns:
-        speeds = ", ".join(f"{name} {qps:,.0f}" for name, qps in sorted(done.in_turns.items(), key=lambda s: -s[1]))
-        console.print(f"Queries per second, measured in turns: {speeds}", highlight=False, soft_wrap=True)
+    if done.turns is not None:
+        in_turns = {done.of(trial).system: qps for trial, qps in done.turns.qps.items()}
+        speeds = ", ".join(f"{name} {qps:,.0f}" for name, qps in in_turns.items())
+        said = done.turns.said(list(in_turns)[1])
+        console.print(f"Queries per second: {speeds}; {said}", highlight=False, soft_wrap=True)
     if done.lottery is not None:
         named = ", ".join(str(w) for w in done.winners())
         console.print(

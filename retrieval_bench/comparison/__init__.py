@@ -2,7 +2,6 @@
 
 from retrieval_bench.comparison.again import asked_again
 from retrieval_bench.comparison.compare import compare
-from retrieval_bench.comparison.race import Contender, Race, race
 from retrieval_bench.comparison.verdict import Finding, Verdict, judge_quality, judge_speed
 
-__all__ = ["Contender", "Finding", "Race", "Verdict", "asked_again", "compare", "judge_quality", "judge_speed", "race"]
+__all__ = ["Finding", "Verdict", "asked_again", "compare", "judge_quality", "judge_speed"]

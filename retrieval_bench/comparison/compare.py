@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from retrieval_bench import registry
 from retrieval_bench.comparison.again import asked_again
-from retrieval_bench.comparison.race import Contender, race, ratio_in_new_processes
 from retrieval_bench.comparison.verdict import Finding, Verdict, judge_quality, judge_speed
 from retrieval_bench.datasets.trec import read_qrels, read_run
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home
 from retrieval_bench.quality import score_run
 from retrieval_bench.records import Store
+from retrieval_bench.runner.race import Contender, contender, race, ratio_in_new_processes
 from retrieval_bench.statistics import equivalence_test
 from retrieval_bench.types import TrialRecord
 
@@ -103,20 +102,6 @@ def _same_question(a: _Side, b: _Side, metric: str) -> None:
             f"{a.name} and {b.name} ranked to the depths {a.trial.depth} and {b.trial.depth}, over which {metric} is "
             "taken: measure both with one --k, or compare a metric with a cut"
         )
-
-
-def contender(store: Store, trial: TrialRecord, name: str) -> Contender | None:
-    """The trial as something to serve; None where its built index or its data was removed."""
-    built = store.build_folder(trial.build_id) / "index"
-    prepared = home() / "prepared" / trial.dataset_fingerprint
-    if not built.exists() or not prepared.exists():
-        return None
-    plugins = registry.indexes if trial.kind == "index" else registry.rankers
-    return Contender(
-        name=name, kind=trial.kind, backend=trial.backend, plugin=plugins.get(trial.backend).__module__,
-        dataset_folder=prepared, index_folder=built, search=trial.search_params, depth=trial.depth,
-        threads=trial.budget.threads or 1,
-    )  # fmt: skip
 
 
 def _speed(a: _Side, b: _Side, level: float) -> Finding | None:

@@ -2,6 +2,6 @@
 
 from retrieval_bench.records.query import sql, trial_row
 from retrieval_bench.records.store import Store
-from retrieval_bench.records.summary import RunSummary
+from retrieval_bench.records.summary import RunSummary, Turns
 
-__all__ = ["RunSummary", "Store", "sql", "trial_row"]
+__all__ = ["RunSummary", "Store", "Turns", "sql", "trial_row"]

@@ -9,6 +9,28 @@ from pydantic import Field
 from retrieval_bench.types import Budget, Frozen, Metric
 
 
+class Turns(Frozen):
+    """Speeds of systems that were served side by side and measured in turns."""
+
+    qps: dict[str, float] = Field(description="queries per second by trial_id, fastest first")
+    ratio: float = Field(description="how many times as many queries the first answers as the second")
+    low: float = Field(description="lower end of its 95 % interval")
+    high: float
+    rounds: int
+
+    @property
+    def fastest(self) -> str:
+        """Its trial_id."""
+        return next(iter(self.qps))
+
+    def said(self, second: str) -> str:
+        """The lead of the fastest over the second, of this name, in words."""
+        times = f"{self.ratio:.2f} times its queries, {self.low:.2f} to {self.high:.2f}"
+        if self.low > 1:
+            return f"measured in turns, faster than {second} ({times})"
+        return f"measured in turns, not told from {second} in speed ({times})"
+
+
 class RunSummary(Frozen):
     """A run as a whole: its data, its budget, its answer and what it cost. Written once, by whoever ran it."""
 
@@ -29,6 +51,9 @@ class RunSummary(Frozen):
     selected_on: Literal["tune", "test"] = Field(description="queries on which settings and winner were chosen")
     chosen: dict[str, str] = Field(
         default_factory=dict, description="by system, the trial_id that stands for it; others are shown at their best"
+    )
+    turns: Turns | None = Field(
+        default=None, description="the finalists that may be the fastest, measured in turns, which names the winner"
     )
     tied: tuple[str, ...] = Field(default=(), description="trial_ids whose quality is statistically tied with the best")
     trials: tuple[str, ...] = Field(default=(), description="trial_ids of the run, in the order planned")

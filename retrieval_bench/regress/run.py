@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from retrieval_bench import registry
-from retrieval_bench.comparison.race import Contender, Served, ratio_in_new_processes, served, take_turns
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.errors import UsageError
 from retrieval_bench.measure.machine import usable_cores
 from retrieval_bench.regress.gate import LEVEL, PILOT, Side, complaints, judged_speed, planned_rounds
 from retrieval_bench.runner.encoding import encoded_for
 from retrieval_bench.runner.prepared import opened, store
+from retrieval_bench.runner.race import Contender, Served, ratio_in_new_processes, served, take_turns
 from retrieval_bench.runner.run import chosen_cards
 from retrieval_bench.runner.score import score
 from retrieval_bench.specs import SystemCard

@@ -19,6 +19,7 @@ from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import gpu_name, usable_cores
 from retrieval_bench.records import RunSummary, Store
 from retrieval_bench.runner.encoding import encoded_or_why_not
+from retrieval_bench.runner.finals import Finals
 from retrieval_bench.runner.isolate import Isolation, Limits
 from retrieval_bench.runner.job import BuildPlan, Job
 from retrieval_bench.runner.plan import plan_builds
@@ -29,8 +30,9 @@ from retrieval_bench.runner.serve import trial_record
 from retrieval_bench.specs import SystemCard, system_card, system_cards
 from retrieval_bench.types import Budget, Dataset, Metric, Outcome, TrialRecord
 
-USEFUL_PHASES = ("encode", "build", "search")  # the rest of the wall time is what the harness adds
+USEFUL_PHASES = ("encode", "build", "search", "turns")  # the rest of the wall time is what the harness adds
 _TEXT_DEPTH, _VECTOR_DEPTH = 100, 10
+_TURNS = 10  # times the effort's seconds: most time for measuring finalists in turns
 OnEvent = Callable[[dict[str, Any]], None]
 
 
@@ -83,6 +85,7 @@ def run(
     effort: Effort | None = None,
     out: Path | None = None,
     retry: bool = False,
+    compare_speeds: bool = True,
     command: str = "",
     progress: bool = False,
     on_event: OnEvent | None = None,
@@ -107,6 +110,8 @@ def run(
         effort: how long to measure each setting.
         out: folder of the run; None is one of its own for each data set, in ``results`` in the home folder.
         retry: do trials again that did not end in ``ok``.
+        compare_speeds: measure the finalists that may be the fastest in turns, before one is named; for at most ten
+            times the seconds of ``effort``.
         command: the command line to name in the summary.
         progress: show bars for downloads and encoding.
         on_event: told of the plan and of everything the trials report.
@@ -150,8 +155,12 @@ def run(
             execute(records, plan, data, timeout=timeout, wall=wall, tell=tell, refused=refused)
         found = records.records([t.trial_id for p in plans for t in p.trials])
         clock = time.perf_counter()
-        choice = choose(records, found, primary=primary(data, depth), recall_target=recall_target)
-        wall.add("choose", time.perf_counter() - clock)
+        finals = Finals(records, seconds=_TURNS * effort.seconds if compare_speeds else 0.0)
+        choice = choose(
+            records, found, primary=primary(data, depth), recall_target=recall_target, in_turns=finals.in_turns
+        )
+        wall.add("turns", finals.spent)
+        wall.add("choose", time.perf_counter() - clock - finals.spent)
         total = time.perf_counter() - start
         useful = sum(wall.phases.get(p, 0.0) for p in USEFUL_PHASES)
         wall.add("other", total - sum(wall.phases.values()))
@@ -172,6 +181,7 @@ def run(
             why=choice.why,
             selected_on=choice.selected_on,
             chosen=choice.chosen,
+            turns=choice.turns,
             tied=choice.tied,
             trials=tuple(r.trial_id for r in found),
             wall_seconds=wall.phases,

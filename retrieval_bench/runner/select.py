@@ -1,18 +1,20 @@
 """Which setting stands for a system, and which system wins: on tuning queries where there are some.
 
 The rule is the practitioner's. With judgments: among the systems whose quality is statistically tied with the best,
-the fastest. With neighbors only: the fastest system that reaches the recall asked for.
+the fastest. With neighbors only: the fastest system that reaches the recall asked for. Which is the fastest of those
+that come near each other, only measuring them in turns can say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from retrieval_bench.records import Store
+from retrieval_bench.records import Store, Turns
+from retrieval_bench.runner.finals import near_the_fastest
 from retrieval_bench.statistics import tied_with_best
 from retrieval_bench.types import TrialRecord
 
@@ -26,6 +28,7 @@ class Choice:
         winner: trial id, or None.
         why: one sentence.
         tied: trial ids whose reported quality is statistically tied with the best.
+        turns: the finalists measured in turns; None where speed did not have to decide, or was not measured so.
     """
 
     chosen: dict[str, str]
@@ -34,9 +37,17 @@ class Choice:
     tied: tuple[str, ...]
     primary: str
     selected_on: Literal["tune", "test"]
+    turns: Turns | None = None
 
 
-def choose(store: Store, records: Sequence[TrialRecord], *, primary: str, recall_target: float) -> Choice:
+def choose(
+    store: Store,
+    records: Sequence[TrialRecord],
+    *,
+    primary: str,
+    recall_target: float,
+    in_turns: Callable[[Sequence[TrialRecord]], Turns | str] = lambda _finalists: "",
+) -> Choice:
     """Choose a setting for every system, then the winner.
 
     Args:
@@ -44,6 +55,7 @@ def choose(store: Store, records: Sequence[TrialRecord], *, primary: str, recall
         records: all trials of the run.
         primary: measurement that decides, e.g. ``nDCG@10``.
         recall_target: least ``neighbor_recall`` that will do, where that decides.
+        in_turns: measures finalists again, side by side, which then names the fastest; or says why it does not.
     """
     usable = [r for r in records if r.outcome == "ok" and r.value(primary) is not None]
     split: Literal["tune", "test"] = (
@@ -69,7 +81,15 @@ def choose(store: Store, records: Sequence[TrialRecord], *, primary: str, recall
         return Choice(chosen={}, winner=None, why="No system finished within the budget.", tied=(), primary=primary,
                       selected_on=split)  # fmt: skip
     finalists = good(field)
-    winner = max(finalists, key=_speed)
+    winner, lead = max(finalists, key=_speed), ""
+    near = [finalists[place] for place in near_the_fastest([_speed(r) for r in finalists])]
+    found = in_turns(near) if len(near) > 1 else ""
+    turns = found if isinstance(found, Turns) else None
+    if turns is not None:
+        winner, second = (next(r for r in near if r.trial_id == trial) for trial in list(turns.qps)[:2])
+        lead = f"; {turns.said(second.system)}"
+    elif found:
+        lead = f"; not measured in turns ({found})"
     reported = _tied(store, field, primary, "test")
     if primary.startswith("neighbor_recall"):
         why = _by_recall(winner, finalists, f"{primary} {recall_target:g}", (winner.value(name) or 0) >= recall_target)
@@ -79,10 +99,11 @@ def choose(store: Store, records: Sequence[TrialRecord], *, primary: str, recall
     return Choice(
         chosen={system: r.trial_id for system, r in chosen.items()},
         winner=winner.trial_id,
-        why=f"{why}; {on}.{_doubt(winner, field, reported, primary, split)}",
+        why=f"{why}{lead}; {on}.{_doubt(winner, field, reported, primary, split)}",
         tied=tuple(t for t, is_tied in reported.items() if is_tied),
         primary=primary,
         selected_on=split,
+        turns=turns,
     )
 
 

@@ -115,6 +115,7 @@ def run_beir(
                 effort=Effort(seconds=seconds),
                 out=place / "runs" / short,
                 command=f"retrieval-bench beir {name}",
+                compare_speeds=False,
                 on_event=on_event,
             )
         except RetrievalBenchError as error:

@@ -127,6 +127,7 @@ def _reproduced(wanted: ReferenceSet, on_event: OnEvent | None) -> Iterator[Reac
             out=home() / "results" / "reproduce" / wanted.dataset.replace("/", "-"),
             retry=True,
             command=f"retrieval-bench reproduce {wanted.dataset}",
+            compare_speeds=False,
             on_event=on_event,
         )
     except RetrievalBenchError as error:

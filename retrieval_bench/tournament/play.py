@@ -81,7 +81,8 @@ def play(
     def one(indexes: list[str], budget: Budget, name: str) -> Any:
         return run(
             dataset, indexes=indexes, encoder=encoder, budget=budget, depth=_DEPTH, rows=rows, queries=queries,
-            seed=seed, timeout=timeout, effort=effort, out=folder / name, progress=progress, on_event=on_event,
+            seed=seed, timeout=timeout, effort=effort, out=folder / name, compare_speeds=False, progress=progress,
+            on_event=on_event,
         )  # fmt: skip
 
     exact = one(["flat"], Budget(threads=threads), EXACT)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from retrieval_bench.records import Turns
 from retrieval_bench.types import Budget, Frozen
 
 Sampler = Literal["tpe", "nsga2", "random"]
@@ -57,20 +58,19 @@ class Tuning(Frozen):
     sampler: Sampler
     budget: Budget
     systems: tuple[Tuned, ...]
-    in_turns: dict[str, float] = Field(
-        default_factory=dict, description="queries per second of the fastest systems' picks, measured in turns"
-    )
+    turns: Turns | None = Field(default=None, description="the fastest systems' picks, measured in turns")
 
     @property
     def winner(self) -> Tuned | None:
         """The fastest in turns where that was measured, else the first seed's best on tuning queries, if one met it."""
-        name = max(self.in_turns, key=self.in_turns.__getitem__) if self.in_turns else next(iter(self.winners()), None)
+        if self.turns is not None:
+            return self.of(self.turns.fastest)
+        name = next(iter(self.winners()), None)
         return next((s for s in self.systems if s.system == name), None)
 
-    @property
-    def finalists(self) -> dict[str, str]:
-        """Trials of the picks that were measured in turns, by system."""
-        return {s.system: s.held_out.trial for s in self.systems if s.held_out and s.system in self.in_turns}
+    def of(self, trial: str) -> Tuned:
+        """The system whose pick this trial is."""
+        return next(s for s in self.systems if s.held_out and s.held_out.trial == trial)
 
     def winners(self) -> list[str | None]:
         """By seed, the system that won on tuning queries; None where none met the target."""

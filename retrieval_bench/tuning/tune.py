@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-
-from retrieval_bench.comparison import race
-from retrieval_bench.comparison.compare import contender
 from retrieval_bench.datasets import place_name
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
+from retrieval_bench.records import Turns
+from retrieval_bench.runner.finals import in_turns, near_the_fastest
 from retrieval_bench.runner.run import OnEvent
 from retrieval_bench.specs import SystemCard, system_card
 from retrieval_bench.statistics import unpaired_interval
@@ -24,7 +22,7 @@ from retrieval_bench.tuning.targets import Target, parse_target
 from retrieval_bench.types import Budget, Metric, TrialRecord
 
 DEFAULT_TRIALS = 24
-_NEAR = 2.0  # a system that seemed half as fast as the fastest may be faster: other work on the machine
+_TURN_SECONDS = 60.0  # most time of measuring picks in turns
 
 
 def tune(
@@ -109,10 +107,10 @@ def tune(
             )
             _keep_best(bench, systems[-1])
         systems.sort(key=lambda s: (s.searches[0].score is None, -(s.searches[0].score or 0.0)))
-        in_turns = _in_turns(bench, systems, _written(folder)) if wanted.objective == "qps" else {}
+        turns = _in_turns(bench, systems, _written(folder)) if wanted.objective == "qps" else None
         tuning = Tuning(
             dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
-            systems=tuple(systems), in_turns=in_turns,
+            systems=tuple(systems), turns=turns,
         )  # fmt: skip
         write_text(folder / "tuning.json", tuning.model_dump_json(indent=1) + "\n")
     return tuning
@@ -158,22 +156,16 @@ def _written(folder: Path) -> Tuning | None:
         return None
 
 
-def _in_turns(bench: Bench, systems: Sequence[Tuned], before: Tuning | None) -> dict[str, float]:
-    """Queries per second of the picks that may be the fastest: timings that lie minutes apart decide nothing."""
-    fastest = max((s.searches[0].score or 0.0 for s in systems), default=0.0)
-    near = {
-        s.system: s.held_out.trial
-        for s in systems
-        if s.held_out and (s.searches[0].score or 0.0) >= fastest / _NEAR
-    }  # fmt: skip
-    if before is not None and before.in_turns and before.finalists == near:
-        return before.in_turns
-    found = [contender(bench.records, bench.records.record(trial), name) for name, trial in near.items()]
-    racing = [c for c in found if c is not None]
-    if len(racing) < 2:
-        return {}
-    done = race(racing)
-    return {name: done.queries / float(np.median(done.seconds[:, i])) for i, name in enumerate(done.names)}
+def _in_turns(bench: Bench, systems: Sequence[Tuned], before: Tuning | None) -> Turns | None:
+    """The picks that may be the fastest, measured in turns: timings that lie minutes apart decide nothing."""
+    picks = [(s.held_out.trial, s.searches[0].score or 0.0) for s in systems if s.held_out]
+    near = [picks[place][0] for place in near_the_fastest([score for _, score in picks])]
+    if before is not None and before.turns is not None and set(before.turns.qps) == set(near):
+        return before.turns
+    if len(near) < 2:
+        return None
+    found = in_turns(bench.records, bench.records.records(near), seconds=_TURN_SECONDS)
+    return found if isinstance(found, Turns) else None
 
 
 def _keep_best(bench: Bench, system: Tuned) -> None:

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 import retrieval_bench as rb
 from retrieval_bench.cli import app
 from retrieval_bench.comparison import compare, judge_quality, judge_speed
-from retrieval_bench.comparison.compare import _same_question, _Side, contender
-from retrieval_bench.comparison.race import Contender, served, take_turns
+from retrieval_bench.comparison.compare import _same_question, _Side
 from retrieval_bench.errors import DataError, RetrievalBenchError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store
+from retrieval_bench.runner.race import Contender, contender, served, take_turns
 
 CARD = """
 name = "{name}"

@@ -197,6 +197,20 @@ def test_the_same_command_computes_nothing_twice(bench: Bench) -> None:
     assert [r.model_dump() for r in second.records] == [r.model_dump() for r in first.records]
 
 
+def test_finalists_are_measured_in_turns_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrieval_bench.runner.finals.NEAR", 1e9)  # a busy machine makes anything seem slow
+    monkeypatch.setattr("retrieval_bench.runner.run._TURNS", 1000)
+    cards = [bench.card("one"), bench.card("two")]
+    done = bench.run(*cards)
+    turns = done.summary.turns
+    assert turns is not None, done.summary.why
+    assert set(turns.qps) == {r.trial_id for r in done.records}
+    assert done.winner is not None
+    assert done.winner.trial_id == turns.fastest
+    assert "measured in turns" in done.summary.why
+    assert bench.run(*cards).summary.turns == turns
+
+
 def test_a_changed_budget_or_setting_is_a_new_trial(bench: Bench) -> None:
     first = bench.run(bench.card("good", settings="[0]"))
     more = bench.run(bench.card("good", settings="[0, 1]"))

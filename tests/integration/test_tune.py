@@ -91,10 +91,11 @@ def test_the_fastest_of_several_systems_is_told_by_turns(tuned: Tuned, monkeypat
         )  # fmt: skip
 
     done = again()
-    assert set(done.in_turns) == {"lists", "more"}
+    assert done.turns is not None
+    assert {done.of(trial).system for trial in done.turns.qps} == {"lists", "more"}
     assert done.winner is not None
-    assert done.winner.system == max(done.in_turns, key=lambda name: done.in_turns[name])
-    monkeypatch.setattr(sys.modules[tune.__module__], "race", None)
+    assert done.winner == done.of(max(done.turns.qps, key=lambda trial: done.turns.qps[trial] if done.turns else 0.0))
+    monkeypatch.setattr(sys.modules[tune.__module__], "in_turns", None)
     assert again() == done, "the same picks are not raced twice"
 
 

@@ -1,9 +1,10 @@
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.records import Store
+from retrieval_bench.records import Store, Turns
 from retrieval_bench.runner.measurements import exact, quality
 from retrieval_bench.runner.select import choose
 from retrieval_bench.types import Budget, Measurement, TrialRecord
@@ -101,3 +102,32 @@ def test_systems_that_failed_are_not_chosen(tmp_path: Path) -> None:
     choice = choose(store, [record], primary=m, recall_target=0.95)
     assert choice.winner is None
     assert choice.chosen == {}
+
+
+def raced(*fastest_first: str) -> Callable[[Sequence[TrialRecord]], Turns | str]:
+    """As if these had been measured in turns, which must be the finalists, and come in this order."""
+
+    def in_turns(finalists: Sequence[TrialRecord]) -> Turns:
+        assert {r.trial_id for r in finalists} == set(fastest_first)
+        return Turns(qps={t: 100.0 - i for i, t in enumerate(fastest_first)}, ratio=1.3, low=1.2, high=1.4, rounds=20)
+
+    return in_turns
+
+
+def test_measuring_in_turns_names_the_fastest_of_those_that_come_near_each_other(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "neighbor_recall@10"
+    records = [
+        add(store, "flat", 0, 10, metric=m, test=noisy(1.0), tune=noisy(1.0)),
+        add(store, "ivf", 2, 300, metric=m, test=noisy(0.97), tune=noisy(0.97)),
+        add(store, "hnsw", 1, 200, metric=m, test=noisy(0.98), tune=noisy(0.98)),
+    ]
+    choice = choose(store, records, primary=m, recall_target=0.95, in_turns=raced("hnsw-1", "ivf-2"))
+    assert choice.winner == "hnsw-1"
+    assert "faster than ivf (1.30 times its queries, 1.20 to 1.40)" in choice.why
+    assert choice.turns is not None
+    assert choose(store, records[:2], primary=m, recall_target=0.95, in_turns=raced()).winner == "ivf-2"
+
+
+def test_speeds_that_cannot_be_told_apart_are_said_so() -> None:
+    turns = Turns(qps={"a": 100.0, "b": 99.0}, ratio=1.01, low=0.98, high=1.03, rounds=20)
+    assert "not told from B in speed (1.01 times its queries, 0.98 to 1.03)" in turns.said("B")

@@ -8,11 +8,12 @@ from made_up_run import trial
 
 from retrieval_bench.errors import CardError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.measure.clock import Effort
+from retrieval_bench.records import Turns
 from retrieval_bench.runner.measurements import exact
 from retrieval_bench.specs import Range, SystemCard, system_card, system_cards
 from retrieval_bench.tuning import Target, Tuned, Tuning, parse_target
 from retrieval_bench.tuning.proposals import Descent, Guide
-from retrieval_bench.tuning.results import Sampler, Search
+from retrieval_bench.tuning.results import HeldOut, Sampler, Search
 from retrieval_bench.tuning.space import Dimensions, space_of
 from retrieval_bench.tuning.study import search
 from retrieval_bench.types import Budget, TrialRecord
@@ -133,11 +134,15 @@ def test_tpe_learns_more_than_chance() -> None:
 
 def test_the_lottery_is_how_often_two_seeds_disagree() -> None:
     def system(name: str, scores: list[float | None]) -> Tuned:
+        held_out = HeldOut(
+            trial=f"pick of {name}", score=1.0, quality=1.0, low=1.0, high=1.0, met=True,
+            optimism=None, optimism_low=None, optimism_high=None,
+        )  # fmt: skip
         searches = tuple(
             Search(seed=i, trials=(), hopeless=0, seconds=1, best=None, score=s, first_met=None)
             for i, s in enumerate(scores)
         )
-        return Tuned(system=name, searches=searches, held_out=None)
+        return Tuned(system=name, searches=searches, held_out=held_out)
 
     tuning = Tuning(
         dataset="d", target="qps@recall=0.9", quality=R, sampler="tpe", budget=Budget(),
@@ -147,7 +152,8 @@ def test_the_lottery_is_how_often_two_seeds_disagree() -> None:
     assert tuning.lottery == pytest.approx(2 / 3)
     assert tuning.winner is not None
     assert tuning.winner.system == "a"
-    raced = tuning.model_copy(update={"in_turns": {"a": 900.0, "b": 1000.0}}).winner
+    turns = Turns(qps={"pick of b": 1000.0, "pick of a": 900.0}, ratio=1.11, low=1.05, high=1.2, rounds=20)
+    raced = tuning.model_copy(update={"turns": turns}).winner
     assert raced is not None
     assert raced.system == "b"  # what was measured in turns decides
 

@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_bench import registry
 from retrieval_bench.errors import RetrievalBenchError
+from retrieval_bench.files import home
+from retrieval_bench.records import Store
 from retrieval_bench.runner.isolate import pinned_cpus, thread_environment
 from retrieval_bench.statistics import GroupSequential, paired_ratio
-from retrieval_bench.types import Budget, Hits
+from retrieval_bench.types import Budget, Hits, TrialRecord
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = Path(__file__).with_name("race_worker.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,20 @@ class Race:
     queries: int
     decided: dict[tuple[str, str], float]
     looks: int
+
+
+def contender(store: Store, trial: TrialRecord, name: str) -> Contender | None:
+    """The trial as a contender; None where its built index or its data was removed."""
+    built = store.build_folder(trial.build_id) / "index"
+    prepared = home() / "prepared" / trial.dataset_fingerprint
+    if not built.exists() or not prepared.exists():
+        return None
+    plugins = registry.indexes if trial.kind == "index" else registry.rankers
+    return Contender(
+        name=name, kind=trial.kind, backend=trial.backend, plugin=plugins.get(trial.backend).__module__,
+        dataset_folder=prepared, index_folder=built, search=trial.search_params, depth=trial.depth,
+        threads=trial.budget.threads or 1,
+    )  # fmt: skip
 
 
 class Served:
