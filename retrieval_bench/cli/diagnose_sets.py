@@ -66,13 +66,15 @@ def difficulty(
         ("relative contrast", difficulty.relative_contrast(distances[:, 0], difficulty.mean_distance(queries, sample)),
          "mean distance over nearest; near 1 is hard"),
         ("hubness", difficulty.hubness(within, len(among)), "skewness; above 1 a few rows are in many answers"),
-        ("queries' distance to the corpus", float(np.median(away)), "Mahalanobis; 1 is like the corpus itself"),
-        ("Frechet distance of queries and corpus", distribution.frechet(queries, sample), "0 is the same distribution"),
+        ("queries' distance to the corpus", float(np.median(away.queries)), "Mahalanobis; 1 is like its own rows"),
+        ("Frechet distance of queries and corpus", distribution.frechet(queries, sample),
+         "0 is the same distribution; few rows raise it"),
     )  # fmt: skip
-    foreign = "unlike" if np.median(away) > 1.5 else "like"
+    foreign = "unlike" if away.foreign else "like"
     section = Section(
         title=f"Difficulty: {data.name}",
-        says=(f"{figures[1][1]:.0f} of {corpus.shape[1]} dimensions carry it; queries are {foreign} the corpus.",),
+        says=(f"{figures[1][1]:.0f} of {corpus.shape[1]} dimensions carry it; queries are {foreign} the corpus: "
+              f"the median one is farther from it than {away.beyond:.0%} of its own rows.",),
         columns=("figure", "value", "low", "high", "how to read it"),
         rows=(*((name, value, None, None, reading) for name, value, reading in figures),
               *_labels(data, len(queries))),
