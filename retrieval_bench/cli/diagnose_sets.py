@@ -140,9 +140,14 @@ def tournament(
 
     check_run(out)
     table: dict[str, list[float]] = {}
+    seen: dict[tuple[str, int, int], Path] = {}
     for i, folder in enumerate(runs):
         store = Store(folder)
         summary = store.summary()
+        data = (summary.dataset, summary.documents, summary.queries.get("test", 0))
+        if data in seen:
+            raise UsageError(f"{seen[data]} and {folder} are both of {summary.dataset}: name one run for each data set")
+        seen[data] = folder
         for system, trial in summary.chosen.items():
             value = store.record(trial).value(metric or summary.primary)
             table.setdefault(system, [float("nan")] * len(runs))[i] = float("nan") if value is None else value
@@ -150,9 +155,13 @@ def tournament(
     first = next(iter(ranked))
     best = max(ranked, key=lambda s: ranked[s].mean)
     said = f"{first} wins most against others" + ("" if best == first else f", while {best} has the highest plain mean")
+    if ranked[first].low is None:
+        width = "There are no intervals: fewer than two data sets compare systems, and one tells nothing about others."
+    else:
+        width = "Intervals are over data sets; with few of them they are wide, and rightly so."
     section = Section(
-        title=f"Tournament of {len(ranked)} systems over {len(runs)} data sets",
-        says=(f"{said}.", "Intervals are over data sets; with few of them they are wide, and rightly so."),
+        title=f"Tournament of {len(ranked)} systems over {len(runs)} data set{'s' * (len(runs) > 1)}",
+        says=(f"{said}.", width),
         columns=("system", "strength (log-odds)", "low", "high", "wins", "games", "plain mean"),
         rows=tuple((n, s.strength, s.low, s.high, s.wins, s.games, s.mean) for n, s in ranked.items()),
     )  # fmt: skip

@@ -226,7 +226,7 @@ def test_a_runs_folder_stands_for_the_run(home_of_the_run: rb.Run) -> None:
 
 def test_a_tournament_over_runs_and_the_difficulty_of_data(home_of_the_run: rb.Run) -> None:
     folder = str(home_of_the_run.folder)
-    said = json.loads(CliRunner().invoke(app, ["diagnose", "tournament", folder, folder, "--json"]).output)
+    said = json.loads(CliRunner().invoke(app, ["diagnose", "tournament", folder, "--json"]).output)
     assert [row[0] for row in said["rows"]] == ["many", "few"]
     hard = CliRunner().invoke(app, ["diagnose", "difficulty", str(home_of_the_run.folder.parent / "v.npy"), "--json"])
     figures = {row[0]: row[1] for row in json.loads(hard.output)["rows"]}
