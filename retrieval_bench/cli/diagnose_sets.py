@@ -15,6 +15,7 @@ from retrieval_bench.cli.diagnose import diagnose
 from retrieval_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from retrieval_bench.records import RunSummary
     from retrieval_bench.records.section import Cell
     from retrieval_bench.types import Dataset
 
@@ -178,21 +179,27 @@ def variance(
     as_json: Json = False, html: Html = None, out: Into = None,
 ) -> None:  # fmt: skip
     """Where the spread of a figure comes from: machine, seed, run (its build), or repeats."""
+    from retrieval_bench.comparison.question import Asked, same_work
     from retrieval_bench.diagnostics.factors import told_apart
     from retrieval_bench.records import Store
     from retrieval_bench.records.section import Section
     from retrieval_bench.statistics import variance_components
 
     check_run(out)
+    first: tuple[Asked, RunSummary] | None = None
     values: list[float] = []
     labels: dict[str, list[str]] = {"machine": [], "seed": [], "run": []}
     for folder in runs:
         store = Store(folder)
-        trial = store.summary().chosen.get(system)
+        summary = store.summary()
+        trial = summary.chosen.get(system)
         found = None if trial is None else store.record(trial).measurement(metric)
         if trial is None or found is None:
             raise UsageError(f"{folder}: has no {metric} of a chosen setting of {system!r}")
         record = store.record(trial)
+        asked = Asked(name=str(folder), trial=record)
+        first = first or (asked, summary)
+        same_work(first[0], asked, metric, (first[1], summary))
         samples = found.samples or (found.value,)
         values += np.log(samples).tolist()
         machine = [record.machine.get(fact, "") for fact in _MACHINE]

@@ -9,6 +9,7 @@ from made_up_run import summary, trial
 from typer.testing import CliRunner
 
 from retrieval_bench.cli import app
+from retrieval_bench.errors import UsageError
 from retrieval_bench.records import Store
 from retrieval_bench.types import Measurement
 
@@ -97,6 +98,13 @@ def test_a_run_without_the_system_is_named(tmp_path: Path) -> None:
     runs = [made(tmp_path / "a", 0, [1.0, 2.0])]
     said = CliRunner().invoke(app, ["diagnose", "variance", "hnsw", *runs])
     assert "has no batch_qps of a chosen setting of 'hnsw'" in str(said.exception)
+
+
+def test_the_spread_over_different_data_is_refused(tmp_path: Path) -> None:
+    runs = [made(tmp_path / name, 0, [1.0, 2.0], dataset=name) for name in ("cacm", "npl")]
+    said = CliRunner().invoke(app, ["diagnose", "variance", "ivf", *runs])
+    assert isinstance(said.exception, UsageError)
+    assert f"{runs[0]} and {runs[1]} differ in their data set (cacm and npl)" in str(said.exception)
 
 
 def test_one_data_set_ranks_systems_without_intervals_and_says_why(tmp_path: Path) -> None:
