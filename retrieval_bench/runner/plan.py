@@ -8,10 +8,11 @@ from pathlib import Path
 
 from retrieval_bench import registry
 from retrieval_bench.errors import CardError, UsageError
+from retrieval_bench.files import sha256
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.job import BuildPlan, Floor, TrialPlan
 from retrieval_bench.specs import SystemCard, params
-from retrieval_bench.types import Budget, Split
+from retrieval_bench.types import Budget, Params, Split
 
 
 def plan_builds(
@@ -52,7 +53,8 @@ def plan_builds(
         wanted = dict(card.build)
         if encoder is not None and "encoder" in plugin.BuildParams.model_fields:
             wanted.setdefault("encoder", encoder)
-        build = params(plugin.BuildParams, wanted, where=f"{where}, table 'build'").model_dump(mode="json")
+        asked = params(plugin.BuildParams, wanted, where=f"{where}, table 'build'")
+        build = asked.model_dump(mode="json")
         if card.kind == "index":
             search_model = registry.indexes.get(card.backend).SearchParams
             settings = [
@@ -63,7 +65,9 @@ def plan_builds(
             raise CardError(f"{where}: a ranker has no table 'search'; put its parameters under 'build'")
         else:
             settings = [{}]
-        build_id = _hash(card.kind, card.backend, build, fingerprint, budget.model_dump(), threads, seed, version)
+        build_id = _hash(
+            card.kind, card.backend, build | _contents(asked), fingerprint, budget.model_dump(), threads, seed, version
+        )  # fmt: skip
         trials = tuple(TrialPlan(trial_id=_hash(build_id, s, depth, card.name, *aside), search=s) for s in settings)
         plans.append(
             BuildPlan(
@@ -73,6 +77,11 @@ def plan_builds(
             )
         )  # fmt: skip
     return plans
+
+
+def _contents(build: Params) -> dict[str, str]:
+    """The SHA-256 of each file that a parameter names: it counts by what it holds, wherever it stands."""
+    return {name: sha256(value) for name, value in build if isinstance(value, Path) and value.is_file()}
 
 
 def _hash(*parts: object) -> str:
