@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.table import Table
 
@@ -46,12 +46,18 @@ def system_table(kind: Literal["index", "ranker"]) -> Table:
     plugins = registry.indexes if kind == "index" else registry.rankers
     cards = system_cards(kind)
     for card in cards.values():
-        try:
-            plugins.get(card.backend)
-            ready = "yes"
-        except RetrievalBenchError as error:
-            ready = str(error)
-        table.add_row(card.name, card.summary, str(len(card.settings())), _DEFAULT[card.default], ready)
+        table.add_row(
+            card.name, card.summary, str(len(card.settings())), _DEFAULT[card.default], ready(plugins, card.backend)
+        )
     for name in sorted(set(plugins.names()) - {c.backend for c in cards.values()}):
-        table.add_row(name, "a plug-in without a card: name the path of one", "", "no", "")
+        table.add_row(name, "a plug-in without a card: name the path of one", "", "no", ready(plugins, name))
     return table
+
+
+def ready(plugins: registry.Registry[Any], name: str) -> str:
+    """``yes``, or what keeps a plug-in from being used."""
+    try:
+        plugins.get(name)
+    except RetrievalBenchError as error:
+        return str(error)
+    return "yes"
