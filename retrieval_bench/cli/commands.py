@@ -246,4 +246,4 @@ def doctor() -> None:
     from retrieval_bench.cli.doctor import findings
 
     for line in findings():
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
