@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from retrieval_bench import registry
 from retrieval_bench.artifact import CANARY_QUERIES, FORMAT_VERSION, Manifest, Searcher
-from retrieval_bench.checks import check_ids, check_vectors, normalised
+from retrieval_bench.checks import check_ids, check_vectors, ids_as_strings, normalised
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home
@@ -26,7 +26,7 @@ def build(
     vectors: npt.NDArray[Any] | None = None,
     *,
     texts: Sequence[str] | None = None,
-    ids: Sequence[str] | None = None,
+    ids: Sequence[str | int] | npt.NDArray[Any] | None = None,
     metric: Metric = "cos",
     budget: Budget | None = None,
     encoder: str | None = None,
@@ -41,7 +41,7 @@ def build(
         backend: name of a backend (``ivf_opq``) or ranker (``bm25``), or of a card, whose parameters then hold.
         vectors: (n, d) of any real dtype, for an index; or give ``texts`` and they are encoded.
         texts: n documents, for a ranker or to be encoded.
-        ids: n unique ids; None numbers the rows.
+        ids: n unique ids, strings or whole numbers, which become strings; None numbers the rows.
         metric: how vectors compare; ``cos`` normalises them.
         budget: limits; automatic parameters are chosen to fit.
         encoder: name of the encoder of texts; None is the packaged one.
@@ -61,10 +61,10 @@ def build(
     name = card.backend if card else backend
     settings = {**(card.build if card else {}), **settings}
     n = len(vectors) if vectors is not None else len(texts or ())
-    ids = RowIds(n) if ids is None else ids
-    check_ids(ids, source="build", what="document")
-    if len(ids) != n or (texts is not None and len(texts) != n):
-        raise UsageError(f"{n} documents need as many ids and texts, not {len(ids)} and {len(texts or ())}")
+    names = RowIds(n) if ids is None else ids_as_strings(ids, source="build")
+    check_ids(names, source="build", what="document")
+    if len(names) != n or (texts is not None and len(texts) != n):
+        raise UsageError(f"{n} documents need as many ids and texts, not {len(names)} and {len(texts or ())}")
     is_ranker = (card.kind == "ranker") if card else name in registry.rankers.names()
     budget = budget or Budget()
     if is_ranker:
@@ -72,8 +72,8 @@ def build(
             raise UsageError(f"{name} is a ranker: it needs texts")
         ranker = registry.rankers.get(name)()
         wanted = params(ranker.BuildParams, settings, where=f"build of {name}")
-        ranker.build(Corpus(ids=ids, texts=texts), wanted, budget, seed=seed)
-        return Searcher(_manifest(backend, "ranker", name, ranker, "ip", n, 0, {}), ranker, ids, texts)
+        ranker.build(Corpus(ids=names, texts=texts), wanted, budget, seed=seed)
+        return Searcher(_manifest(backend, "ranker", name, ranker, "ip", n, 0, {}), ranker, names, texts)
     index = registry.indexes.get(name)()
     wanted = params(index.BuildParams, settings, where=f"build of {name}")
     answer_with = params(index.SearchParams, search or {}, where=f"search of {name}")
@@ -92,11 +92,11 @@ def build(
     served: Metric = "ip" if metric == "cos" else metric
     if served not in index.metrics:
         raise UsageError(f"{name} does not serve the metric {metric!r}")
-    index.build(Corpus(ids=ids, vectors=prepared), wanted, budget, metric=served, queries=learn, seed=seed)
+    index.build(Corpus(ids=names, vectors=prepared), wanted, budget, metric=served, queries=learn, seed=seed)
     manifest = _manifest(
         backend, "index", name, index, metric, n, prepared.shape[1], answer_with.model_dump(mode="json")
     )
-    searcher = Searcher(manifest.model_copy(update={"encoder": info}), index, ids, texts)
+    searcher = Searcher(manifest.model_copy(update={"encoder": info}), index, names, texts)
     few = prepared[:CANARY_QUERIES].copy()
     searcher.canaries = Queries(ids=RowIds(len(few)), vectors=few)
     return searcher

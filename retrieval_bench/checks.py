@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,23 @@ def check_ids(ids: Sequence[str], *, source: str, what: str) -> None:
         return
     double = next(i for i, count in Counter(ids).items() if count > 1)
     raise DataError(f"{source}: the {what} id {double!r} occurs more than once; ids must be unique")
+
+
+def ids_as_strings(ids: Sequence[Any] | npt.NDArray[Any], *, source: str) -> Sequence[str]:
+    """Ids as data sets hold them: whole numbers become their digits.
+
+    Raises:
+        DataError: an id is neither text nor a whole number; names the first and its type.
+    """
+    if isinstance(ids, RowIds):
+        return ids
+    for place, each in enumerate(ids):
+        if not isinstance(each, str | int | np.integer) or isinstance(each, bool):
+            raise DataError(
+                f"{source}: the id at place {place} is of the type {type(each).__name__} ({each!r:.60}); "
+                "ids must be strings or whole numbers"
+            )
+    return [str(each) for each in ids]
 
 
 def check_k(k: int, corpus: Corpus | int) -> None:

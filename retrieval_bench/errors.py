@@ -35,6 +35,10 @@ class UnavailableError(RetrievalBenchError):
     """Something optional is missing (a package, a file, a network); says how to get it."""
 
 
+class PluginError(RetrievalBenchError):
+    """A plug-in that cannot be loaded, or lacks what one of its kind must have; names it and its entry point."""
+
+
 class BudgetError(RetrievalBenchError):
     """A system cannot be built within the budget; recorded by the runner as ``refused``."""
 

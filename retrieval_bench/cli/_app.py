@@ -34,6 +34,7 @@ problems = Console(stderr=True)
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run (default: results/DATASET in the home folder).")
 ]
+Retry = Annotated[bool, typer.Option("--retry", help="Do trials again that did not end well.")]
 
 MetricOption = Annotated[
     str | None,

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from retrieval_bench.cli._app import MetricOption, Out, app, console, problems, run_folder
+from retrieval_bench.cli._app import MetricOption, Out, Retry, app, console, problems, run_folder
 from retrieval_bench.cli.budget import BudgetFile, budget_from
 from retrieval_bench.errors import UsageError
 
@@ -64,7 +64,7 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     timeout: Annotated[float, typer.Option(help="Most wall seconds of one process.")] = 1800.0,
     measure_seconds: Annotated[float, typer.Option(help="Most seconds of repeats per setting and mode.")] = 3.0,
-    retry: Annotated[bool, typer.Option("--retry", help="Do trials again that did not end well.")] = False,
+    retry: Retry = False,
     export_to: Annotated[
         Path | None, typer.Option("--export", help="Write the winner to this folder, as `export` does.")
     ] = None,
@@ -248,4 +248,4 @@ def doctor() -> None:
     from retrieval_bench.cli.doctor import findings
 
     for line in findings():
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -52,7 +52,7 @@ def slices(
     elif by == "cluster":
         feature = slices.clusters(asked.require_vectors())
     elif by == "distance":
-        feature = distribution.mahalanobis(asked.require_vectors(), corpus.require_vectors()[:20_000])
+        feature = distribution.mahalanobis(asked.require_vectors(), corpus.require_vectors()[:20_000]).queries
     else:
         raise UsageError(f"--by {by!r}: slice by length, rarity, cluster or distance")
     parts = slices.by_feature(found.values, feature, bins=8 if by == "cluster" else 4)

@@ -15,6 +15,7 @@ from retrieval_bench.cli.diagnose import diagnose
 from retrieval_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from retrieval_bench.records import RunSummary
     from retrieval_bench.records.section import Cell
     from retrieval_bench.types import Dataset
 
@@ -66,13 +67,15 @@ def difficulty(
         ("relative contrast", difficulty.relative_contrast(distances[:, 0], difficulty.mean_distance(queries, sample)),
          "mean distance over nearest; near 1 is hard"),
         ("hubness", difficulty.hubness(within, len(among)), "skewness; above 1 a few rows are in many answers"),
-        ("queries' distance to the corpus", float(np.median(away)), "Mahalanobis; 1 is like the corpus itself"),
-        ("Frechet distance of queries and corpus", distribution.frechet(queries, sample), "0 is the same distribution"),
+        ("queries' distance to the corpus", float(np.median(away.queries)), "Mahalanobis; 1 is like its own rows"),
+        ("Frechet distance of queries and corpus", distribution.frechet(queries, sample),
+         "0 is the same distribution; few rows raise it"),
     )  # fmt: skip
-    foreign = "unlike" if np.median(away) > 1.5 else "like"
+    foreign = "unlike" if away.foreign else "like"
     section = Section(
         title=f"Difficulty: {data.name}",
-        says=(f"{figures[1][1]:.0f} of {corpus.shape[1]} dimensions carry it; queries are {foreign} the corpus.",),
+        says=(f"{figures[1][1]:.0f} of {corpus.shape[1]} dimensions carry it; queries are {foreign} the corpus: "
+              f"the median one is farther from it than {away.beyond:.0%} of its own rows.",),
         columns=("figure", "value", "low", "high", "how to read it"),
         rows=(*((name, value, None, None, reading) for name, value, reading in figures),
               *_labels(data, len(queries))),
@@ -138,9 +141,14 @@ def tournament(
 
     check_run(out)
     table: dict[str, list[float]] = {}
+    seen: dict[tuple[str, int, int], Path] = {}
     for i, folder in enumerate(runs):
         store = Store(folder)
         summary = store.summary()
+        data = (summary.dataset, summary.documents, summary.queries.get("test", 0))
+        if data in seen:
+            raise UsageError(f"{seen[data]} and {folder} are both of {summary.dataset}: name one run for each data set")
+        seen[data] = folder
         for system, trial in summary.chosen.items():
             value = store.record(trial).value(metric or summary.primary)
             table.setdefault(system, [float("nan")] * len(runs))[i] = float("nan") if value is None else value
@@ -148,9 +156,13 @@ def tournament(
     first = next(iter(ranked))
     best = max(ranked, key=lambda s: ranked[s].mean)
     said = f"{first} wins most against others" + ("" if best == first else f", while {best} has the highest plain mean")
+    if ranked[first].low is None:
+        width = "There are no intervals: fewer than two data sets compare systems, and one tells nothing about others."
+    else:
+        width = "Intervals are over data sets; with few of them they are wide, and rightly so."
     section = Section(
-        title=f"Tournament of {len(ranked)} systems over {len(runs)} data sets",
-        says=(f"{said}.", "Intervals are over data sets; with few of them they are wide, and rightly so."),
+        title=f"Tournament of {len(ranked)} systems over {len(runs)} data set{'s' * (len(runs) > 1)}",
+        says=(f"{said}.", width),
         columns=("system", "strength (log-odds)", "low", "high", "wins", "games", "plain mean"),
         rows=tuple((n, s.strength, s.low, s.high, s.wins, s.games, s.mean) for n, s in ranked.items()),
     )  # fmt: skip
@@ -167,21 +179,27 @@ def variance(
     as_json: Json = False, html: Html = None, out: Into = None,
 ) -> None:  # fmt: skip
     """Where the spread of a figure comes from: machine, seed, run (its build), or repeats."""
+    from retrieval_bench.comparison.question import Asked, same_work
     from retrieval_bench.diagnostics.factors import told_apart
     from retrieval_bench.records import Store
     from retrieval_bench.records.section import Section
     from retrieval_bench.statistics import variance_components
 
     check_run(out)
+    first: tuple[Asked, RunSummary] | None = None
     values: list[float] = []
     labels: dict[str, list[str]] = {"machine": [], "seed": [], "run": []}
     for folder in runs:
         store = Store(folder)
-        trial = store.summary().chosen.get(system)
+        summary = store.summary()
+        trial = summary.chosen.get(system)
         found = None if trial is None else store.record(trial).measurement(metric)
         if trial is None or found is None:
             raise UsageError(f"{folder}: has no {metric} of a chosen setting of {system!r}")
         record = store.record(trial)
+        asked = Asked(name=str(folder), trial=record)
+        first = first or (asked, summary)
+        same_work(first[0], asked, metric, (first[1], summary))
         samples = found.samples or (found.value,)
         values += np.log(samples).tolist()
         machine = [record.machine.get(fact, "") for fact in _MACHINE]

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
+from retrieval_bench import registry
+from retrieval_bench.cli.listing import ready
+from retrieval_bench.codecs import registered
 from retrieval_bench.errors import UnavailableError
 from retrieval_bench.files import home
 from retrieval_bench.kernels import description as kernel
@@ -34,7 +37,7 @@ PACKAGES = (
 
 
 def findings() -> Iterator[str]:
-    """Lines of text: the processor and its features, GPU, Java, packages, folders."""
+    """Lines of text: the processor and its features, GPU, Java, packages, plug-ins, folders."""
     facts = machine()
     memory = int(facts["memory_bytes"]) / 2**30
     yield f"CPU: {facts['cpu']}, {facts['cores']} cores, {memory:.0f} GiB, {facts['system']}"
@@ -55,9 +58,18 @@ def findings() -> Iterator[str]:
             yield f"{name}: missing; pip install 'retrieval-bench[{extra}]' enables {purpose}"
         else:
             yield f"{name}: {_version(name)} ({purpose})"
+    yield from _plugins()
     yield f"Home (downloads, caches, results): {home()}, {'there' if home().exists() else 'made when needed'}"
     data = os.environ.get("RETRIEVAL_BENCH_DATA")
     yield f"RETRIEVAL_BENCH_DATA (your own copies of collections): {data or 'not set'}"
+
+
+def _plugins() -> Iterator[str]:
+    """What other packages add, and what keeps it from being used."""
+    for kind in (registry.indexes, registry.rankers, registry.scorers, registry.readers, registered):
+        for name, entry in kind.entries().items():
+            state = ready(kind, name)
+            yield f"Plug-in {name} ({kind.kind}, {entry.value}): " + ("ready" if state == "yes" else state)
 
 
 def _version(name: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from rich.markup import escape
 from rich.table import Table
 
 from retrieval_bench import registry
@@ -22,7 +23,7 @@ def dataset_table() -> Table:
     """One line per dataset card: what it is, and whether it is here or how to get it."""
     table = Table("data set", "what it is", "here?", title="Data sets", title_justify="left")
     for card in dataset_cards().values():
-        table.add_row(card.name, card.summary, _where(card))
+        table.add_row(*map(escape, (card.name, card.summary, _where(card))))
     table.caption = "Or name a path (BEIR or TREC folder, HDF5, fbin, fvecs, npy, parquet) or any ir_datasets name."
     return table
 
@@ -46,12 +47,18 @@ def system_table(kind: Literal["index", "ranker"]) -> Table:
     plugins = registry.indexes if kind == "index" else registry.rankers
     cards = system_cards(kind)
     for card in cards.values():
-        try:
-            plugins.get(card.backend)
-            ready = "yes"
-        except RetrievalBenchError as error:
-            ready = str(error)
-        table.add_row(card.name, card.summary, str(len(card.settings())), _DEFAULT[card.default], ready)
+        settings, state = str(len(card.settings())), ready(plugins, card.backend)
+        table.add_row(*map(escape, (card.name, card.summary, settings, _DEFAULT[card.default], state)))
     for name in sorted(set(plugins.names()) - {c.backend for c in cards.values()}):
-        table.add_row(name, "a plug-in without a card: name the path of one", "", "no", "")
+        without = "a plug-in without a card: name the path of one"
+        table.add_row(*map(escape, (name, without, "", "no", ready(plugins, name))))
     return table
+
+
+def ready(plugins: registry.Registry[Any], name: str) -> str:
+    """``yes``, or what keeps a plug-in from being used."""
+    try:
+        plugins.get(name)
+    except RetrievalBenchError as error:
+        return str(error)
+    return "yes"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._app import Retry, app, console, problems
 
 
 @app.command(
@@ -31,6 +31,7 @@ def tournament(
     queries: Annotated[int | None, typer.Option(help="Use only the first so many queries of each split.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    retry: Retry = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder (default: results/DATASET-tournament in the home folder).")
     ] = None,
@@ -50,7 +51,8 @@ def tournament(
     with Progress(problems) as progress:
         done = play(
             dataset, budgets=budgets or BUDGETS, codecs=codec, traffic=traffic, encoder=encoder, rows=rows,
-            queries=queries, threads=threads, seed=seed, out=out, progress=problems.is_terminal, on_event=progress,
+            queries=queries, threads=threads, seed=seed, out=out, retry=retry,
+            progress=problems.is_terminal, on_event=progress,
         )  # fmt: skip
     for part in tables(done):
         console.print(part)

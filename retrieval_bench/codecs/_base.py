@@ -84,4 +84,4 @@ class Codec(ABC):
         return vectors if basis is None else vectors @ basis.astype(np.float32)
 
 
-registered: Registry[type[Codec]] = Registry("codec", "retrieval_bench.codecs", "retrieval_bench.codecs")
+registered: Registry[type[Codec]] = Registry("codec", "retrieval_bench.codecs", "retrieval_bench.codecs", Codec)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from retrieval_bench.comparison.again import asked_again
+from retrieval_bench.comparison.question import Asked, same_question
 from retrieval_bench.comparison.verdict import Finding, Verdict, judge_quality, judge_speed
 from retrieval_bench.datasets.trec import read_qrels, read_run
 from retrieval_bench.errors import UsageError
@@ -64,7 +65,8 @@ def compare(
         sides = _trials(a, b, out, metric)
     metric = sides[0][0]
     first, second = (side for _, side in sides)
-    _same_question(first, second, metric)
+    if first.trial is not None and second.trial is not None:
+        same_question(Asked(name=first.name, trial=first.trial), Asked(name=second.name, trial=second.trial), metric)
     if first.values.keys() != second.values.keys():
         raise UsageError(
             f"{first.name} and {second.name} were measured on different queries "
@@ -78,30 +80,6 @@ def compare(
         speed=_speed(first, second, level) if speed else None,
         equivalence=None if within is None else equivalence_test(x, y, margin=within, level=level),
     )
-
-
-def _same_question(a: _Side, b: _Side, metric: str) -> None:
-    """Refuse two trials whose values of a metric do not answer the same question.
-
-    Raises:
-        UsageError: other documents, other vectors where exact neighbors are the truth, or rankings cut at other depths.
-    """
-    if a.trial is None or b.trial is None:
-        return
-    mend = "measure both on one data set"
-    if a.trial.documents != b.trial.documents:
-        sizes = f"{a.trial.documents:,} and {b.trial.documents:,} documents"
-        raise UsageError(f"{a.name} and {b.name} searched {sizes} ({a.trial.dataset}, {b.trial.dataset}): {mend}")
-    if metric.startswith("neighbor") and a.trial.dataset_fingerprint != b.trial.dataset_fingerprint:
-        raise UsageError(
-            f"{a.name} and {b.name} searched different vectors ({a.trial.dataset}, {b.trial.dataset}), so {metric} is "
-            f"of different neighbors: {mend}"
-        )
-    if "@" not in metric and a.trial.depth != b.trial.depth:
-        raise UsageError(
-            f"{a.name} and {b.name} ranked to the depths {a.trial.depth} and {b.trial.depth}, over which {metric} is "
-            "taken: measure both with one --k, or compare a metric with a cut"
-        )
 
 
 def _speed(a: _Side, b: _Side, level: float) -> Finding | None:

@@ -26,7 +26,7 @@ class AdannsBuild(Params):
         description="what makes leading dimensions say the most: pca; prefix, as a model trained so gives them "
         "(Matryoshka); query_aware, from training queries; adaptor, a rotation learned on the vectors",
     )
-    adaptor: str | None = Field(
+    adaptor: Path | None = Field(
         None, description="file of a trained adaptor; None: nesting = adaptor learns one at the build, unsupervised"
     )
     dim: int | None = Field(
@@ -116,7 +116,7 @@ def _fitted(
 
     d = vectors.shape[1]
     if params.adaptor is not None:
-        trained = load_adaptor(Path(params.adaptor))
+        trained = load_adaptor(params.adaptor)
         if trained.query.shape != (d, d):
             raise DataError(f"{params.adaptor}: is of {len(trained.mean)} dimensions, the vectors have {d}")
         return trained

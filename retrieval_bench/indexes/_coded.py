@@ -31,7 +31,7 @@ class CodedBuild(Params):
     bytes: float | None = Field(
         None, gt=0, description="index bytes per vector in all; None: the budget's, or those of the originals"
     )
-    traffic: str | None = Field(
+    traffic: Path | None = Field(
         None, description="file with one count per vector, for codecs that favour what is asked for most"
     )
 
@@ -80,7 +80,7 @@ class CodedIndex:
         allowed = allowed_bytes(budget, n)
         full = 4.0 * d + nbytes(lists) / n
         room = float(params.bytes or (full if allowed is None else allowed / n))
-        traffic = None if params.traffic is None else read_traffic(Path(params.traffic), n)
+        traffic = None if params.traffic is None else read_traffic(params.traffic, n)
         if "ids" in lists:
             vectors = vectors[lists["ids"]]
             traffic = None if traffic is None else traffic[lists["ids"]]
@@ -155,7 +155,7 @@ class CodedIndex:
             arrays |= {f"{kind}.{name}": array for name, array in group.items()}
         with atomic_file(folder / "arrays.npz") as path:
             np.savez(path, **arrays)  # type: ignore[arg-type]  # its second argument is a flag in the stubs only
-        facts = {"params": self.params.model_dump(), "facts": self._codec.facts, "metric": self._metric}
+        facts = {"params": self.params.model_dump(mode="json"), "facts": self._codec.facts, "metric": self._metric}
         with atomic_file(folder / "index.json") as path:
             path.write_text(json.dumps(facts), encoding="utf-8")
 

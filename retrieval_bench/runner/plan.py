@@ -15,11 +15,12 @@ from pathlib import Path
 
 from retrieval_bench import registry
 from retrieval_bench.errors import CardError, UsageError
+from retrieval_bench.files import sha256
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import libraries, machine
 from retrieval_bench.runner.job import BuildPlan, Floor, TrialPlan
 from retrieval_bench.specs import SystemCard, params
-from retrieval_bench.types import Budget, Split
+from retrieval_bench.types import Budget, Params, Split
 
 
 def plan_builds(
@@ -59,7 +60,8 @@ def plan_builds(
         wanted = dict(card.build)
         if encoder is not None and "encoder" in plugin.BuildParams.model_fields:
             wanted.setdefault("encoder", encoder)
-        build = params(plugin.BuildParams, wanted, where=f"{where}, table 'build'").model_dump(mode="json")
+        asked = params(plugin.BuildParams, wanted, where=f"{where}, table 'build'")
+        build = asked.model_dump(mode="json")
         if card.kind == "index":
             search_model = registry.indexes.get(card.backend).SearchParams
             settings = [
@@ -71,7 +73,7 @@ def plan_builds(
         else:
             settings = [{}]
         build_id = _hash(
-            card.kind, card.backend, build, fingerprint, budget.model_dump(), threads, seed,
+            card.kind, card.backend, build | _contents(asked), fingerprint, budget.model_dump(), threads, seed,
             libraries(), sources_hash(module),
         )  # fmt: skip
         trials = tuple(TrialPlan(trial_id=_hash(build_id, s, depth, card.name, *aside), search=s) for s in settings)
@@ -96,6 +98,11 @@ def sources_hash(module: str) -> str:
     folders = [] if module.startswith("retrieval_bench.") else [Path(p) for p in getattr(top, "__path__", [])]
     files = [file for folder in folders for file in sorted(folder.rglob("*.py"))] or [Path(loaded.__file__ or "")]
     return _hash([file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()])
+
+
+def _contents(build: Params) -> dict[str, str]:
+    """The SHA-256 of each file that a parameter names: it counts by what it holds, wherever it stands."""
+    return {name: sha256(value) for name, value in build if isinstance(value, Path) and value.is_file()}
 
 
 def _hash(*parts: object) -> str:

@@ -20,7 +20,7 @@ class Strength:
 
     Attributes:
         strength: log-odds against the average system; a system beats another with odds ``exp`` of their difference.
-        low: lower end of its interval over data sets.
+        low: lower end of its interval over data sets; None where fewer than two decide, for one says nothing of others.
         high: upper end.
         wins: data sets won against each other system, a tie counting half, in all.
         games: comparisons made.
@@ -28,8 +28,8 @@ class Strength:
     """
 
     strength: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     wins: float
     games: int
     mean: float
@@ -110,22 +110,33 @@ def bradley_terry(
     table = np.stack(columns, axis=1)
     wins = pairwise_wins(table, tie=tie)
     found = strengths(wins)
-    rng = np.random.default_rng(seed)
-    drawn = np.stack(
-        [strengths(pairwise_wins(table[rng.integers(len(table), size=len(table))], tie=tie)) for _ in range(resamples)]
-    )
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = _interval(table, tie, level, resamples, seed)
     games = wins + wins.T
     ranked = sorted(range(len(columns)), key=lambda i: -found[i])
     names = list(values)
     return {
         names[i]: Strength(
             strength=float(found[i]),
-            low=float(low[i]),
-            high=float(high[i]),
+            low=low[i],
+            high=high[i],
             wins=float(wins[i].sum()),
             games=round(games[i].sum()),
             mean=float(np.nanmean(table[:, i])) if not np.isnan(table[:, i]).all() else float("nan"),
         )
         for i in ranked
     }
+
+
+def _interval(
+    table: Float64Array, tie: float, level: float, resamples: int, seed: int
+) -> tuple[list[float | None], list[float | None]]:
+    """Lower and upper ends for each of the systems of a (data sets, s) table."""
+    s = table.shape[1]
+    if ((~np.isnan(table)).sum(axis=1) > 1).sum() < 2:  # whatever is drawn is the one data set again
+        return [None] * s, [None] * s
+    rng = np.random.default_rng(seed)
+    drawn = np.stack(
+        [strengths(pairwise_wins(table[rng.integers(len(table), size=len(table))], tie=tie)) for _ in range(resamples)]
+    )
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low.tolist(), high.tolist()

@@ -44,6 +44,7 @@ def play(
     timeout: float = 600.0,
     effort: Effort = LIGHT,
     out: Path | None = None,
+    retry: bool = False,
     progress: bool = False,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> Tournament:
@@ -62,6 +63,7 @@ def play(
         timeout: most wall seconds of one process.
         effort: how long to measure each method.
         out: folder with a run for each budget; None is ``results/<dataset>-tournament`` in the home folder.
+        retry: do trials again that did not end in ``ok``.
         progress: show bars for downloads and encoding.
         on_event: told of everything the trials report.
 
@@ -81,8 +83,8 @@ def play(
     def one(indexes: list[str], budget: Budget, name: str) -> Any:
         return run(
             dataset, indexes=indexes, encoder=encoder, budget=budget, depth=_DEPTH, rows=rows, queries=queries,
-            seed=seed, timeout=timeout, effort=effort, out=folder / name, compare_speeds=False, progress=progress,
-            on_event=on_event,
+            seed=seed, timeout=timeout, effort=effort, out=folder / name, retry=retry, compare_speeds=False,
+            progress=progress, on_event=on_event,
         )  # fmt: skip
 
     exact = one(["flat"], Budget(threads=threads), EXACT)

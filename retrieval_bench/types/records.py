@@ -27,6 +27,7 @@ class Params(Frozen):
 
     Fields carry their range (``Field(ge=, le=)``) and a ``description``; cards, the tuner and the docs
     all read them from here. A field that is None is chosen by the backend from the data and the budget.
+    A field that names a file is a ``Path``, so that a run builds anew when the file's content changes.
     """
 
 

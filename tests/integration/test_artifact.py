@@ -40,6 +40,12 @@ def test_a_loaded_index_answers_as_the_built_one(saved: Path) -> None:
     assert loaded.memory().total == built.memory().total
 
 
+def test_ids_that_are_whole_numbers_are_saved_as_text(tmp_path: Path) -> None:
+    built = rb.build("flat", vectors(), ids=np.arange(1000, 1500))
+    loaded = rb.load(built.save(tmp_path / "index"))
+    assert built.search(vectors()[7], k=1).ids == loaded.search(vectors()[7], k=1).ids == (("1007",),)
+
+
 def test_no_pickle_and_nothing_unlisted_is_in_an_artifact(saved: Path) -> None:
     files = {p.relative_to(saved).as_posix() for p in saved.rglob("*") if p.is_file()}
     manifest = json.loads((saved / "manifest.json").read_text())
@@ -175,6 +181,7 @@ def test_five_lines_in_an_application_search_text(tmp_path: Path) -> None:
         (lambda: rb.build("flat", np.zeros((4, 3), np.float32)), DataError, "zero vector"),
         (lambda: rb.build("flat", np.full((4, 3), np.nan, np.float32)), DataError, "NaN"),
         (lambda: rb.build("flat", vectors(), ids=["a"] * 500), DataError, "more than once"),
+        (lambda: rb.build("flat", vectors(), ids=np.arange(500.0)), DataError, "place 0 is of the type float64"),
         (lambda: rb.build("flat", vectors(), budget=rb.Budget(bytes_per_vector=8)), BudgetError, "at least"),
         (lambda: rb.build("flat", vectors()).search(vectors()[:1], k=0), UsageError, "k = 0"),
         (lambda: rb.build("flat", vectors()).search(vectors()[:1], k=501), UsageError, "1 to 500"),

@@ -70,6 +70,20 @@ def test_the_command_prints_tables_and_writes_a_page(played: Tournament, folder:
     assert isinstance(wrong.exception, UsageError)
 
 
+def test_what_failed_is_tried_again_when_asked(played: Tournament, folder: Path) -> None:
+    store = Store(folder / "64")
+    (trial,) = (s.trial_id for s in played.rounds[1].standings if s.method == "int4")
+    failed = store.record(trial).model_copy(update={"outcome": "crashed", "reason": "a full disk"})
+    store.forget(trial)
+    store.write(failed)
+    asked = ["tournament", "synthetic", "--bytes", "64", "--codec", "int4", "--rows", "1500", "--queries", "60"]
+    asked += ["--threads", "1", "--out", str(folder)]
+    for more, outcome in (([], "crashed"), (["--retry"], "ok")):
+        done = CliRunner().invoke(app, [*asked, *more])
+        assert done.exit_code == 0, (done.output, done.exception)
+        assert store.record(trial).outcome == outcome
+
+
 def test_bad_calls_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="more than 0"):
         play("synthetic", budgets=[0], out=tmp_path)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from retrieval_bench.checks import check_ids, check_k, check_vectors, normalised
+from retrieval_bench.checks import check_ids, check_k, check_vectors, ids_as_strings, normalised
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.types import Corpus, Queries, RowIds
 
@@ -42,6 +42,17 @@ def test_duplicate_and_absent_ids() -> None:
         check_ids(["a", "b", "b"], source="x", what="document")
     with pytest.raises(DataError, match="holds no query"):
         check_ids([], source="x", what="query")
+
+
+def test_whole_numbers_become_ids_and_other_types_are_named() -> None:
+    for ids in ([7, 8], np.array([7, 8], np.uint8), ["7", np.int64(8)], np.array(["7", "8"])):
+        found = ids_as_strings(ids, source="x")
+        assert found == ["7", "8"]
+        assert {type(each) for each in found} == {str}
+    assert ids_as_strings(rows := RowIds(3), source="x") is rows
+    for wrong, kind in ((8.0, "float"), (True, "bool"), (None, "NoneType"), (b"8", "bytes")):
+        with pytest.raises(DataError, match=f"x: the id at place 1 is of the type {kind}"):
+            ids_as_strings(["7", wrong], source="x")
 
 
 @pytest.mark.parametrize("k", [0, -1, 6])

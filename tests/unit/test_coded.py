@@ -129,6 +129,9 @@ def test_traffic_reaches_the_codec_in_the_order_of_the_lists(tmp_path: Path) -> 
     found = np.take_along_axis(hits.scores, np.argsort(hits.rows, axis=1), axis=1)
     error = np.abs(found - _exact(vectors, vectors[:100], "ip"))
     assert error[:, hot].mean() < 0.5 * np.delete(error, hot, axis=1).mean()
+    (tmp_path / "saved").mkdir()
+    index.save(tmp_path / "saved")
+    assert indexes.get("coded_ivf").load(tmp_path / "saved").params == index.params
     with pytest.raises(DataError, match="one for each of the 100 rows"):
         _build("coded", vectors[:100], codec="mixed", traffic=str(tmp_path / "traffic.npy"))
 

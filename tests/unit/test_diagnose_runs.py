@@ -9,6 +9,7 @@ from made_up_run import summary, trial
 from typer.testing import CliRunner
 
 from retrieval_bench.cli import app
+from retrieval_bench.errors import UsageError
 from retrieval_bench.records import Store
 from retrieval_bench.types import Measurement
 
@@ -19,6 +20,7 @@ def made(
     rates: list[float],
     systems: tuple[str, ...] = ("ivf",),
     machine: dict[str, str] | None = None,
+    dataset: str = "scifact",
 ) -> str:
     rate = Measurement(
         name="batch_qps", unit="1/s", direction="higher", statistic="median", value=float(np.median(rates)),
@@ -27,9 +29,10 @@ def made(
     store, chosen = Store(folder), {system: f"{system}-0" for system in systems}
     for system, name in chosen.items():
         record = trial(system, name, {})
-        facts = {"measurements": (rate,), "seed": seed, "machine": record.machine | (machine or {})}
-        store.write(record.model_copy(update=facts))
-    store.write_summary(summary(chosen=chosen, winner=None, tied=(), trials=tuple(chosen.values())))
+        machines = {"machine": record.machine | (machine or {})}
+        store.write(record.model_copy(update={"dataset": dataset, "measurements": (rate,), "seed": seed} | machines))
+    facts = {"dataset": dataset, "chosen": chosen, "trials": tuple(chosen.values())}
+    store.write_summary(summary(winner=None, tied=(), **facts))
     return str(folder)
 
 
@@ -97,11 +100,39 @@ def test_a_run_without_the_system_is_named(tmp_path: Path) -> None:
     assert "has no batch_qps of a chosen setting of 'hnsw'" in str(said.exception)
 
 
+def test_the_spread_over_different_data_is_refused(tmp_path: Path) -> None:
+    runs = [made(tmp_path / name, 0, [1.0, 2.0], dataset=name) for name in ("cacm", "npl")]
+    said = CliRunner().invoke(app, ["diagnose", "variance", "ivf", *runs])
+    assert isinstance(said.exception, UsageError)
+    assert f"{runs[0]} and {runs[1]} differ in their data set (cacm and npl)" in str(said.exception)
+
+
+def test_one_data_set_ranks_systems_without_intervals_and_says_why(tmp_path: Path) -> None:
+    run = made(tmp_path / "run", 0, [1.0, 2.0], ("ivf", "hnsw"))
+    asked = ["diagnose", "tournament", "--metric", "batch_qps", run]
+    said = CliRunner().invoke(app, [*asked, "--json", "--out", run])
+    assert said.exit_code == 0, (said.output, said.exception)
+    found = json.loads(said.output)
+    assert found["title"] == "Tournament of 2 systems over 1 data set"
+    assert [row[2:4] for row in found["rows"]] == [[None, None]] * 2
+    assert found["says"][-1].startswith("There are no intervals: fewer than two data sets")
+    assert "There are no intervals" in CliRunner().invoke(app, asked).output
+    assert "There are no intervals" in Store(Path(run)).sections()[0].html()
+
+
+def test_a_data_set_counts_once_in_a_tournament(tmp_path: Path) -> None:
+    runs = [made(tmp_path / name, 0, [1.0, 2.0], ("ivf", "hnsw")) for name in "ab"]
+    said = CliRunner().invoke(app, ["diagnose", "tournament", "--metric", "batch_qps", *runs])
+    assert f"{runs[0]} and {runs[1]} are both of scifact" in str(said.exception)
+
+
 def test_sections_of_several_runs_are_kept_with_the_run_that_is_named(tmp_path: Path) -> None:
-    runs = [made(tmp_path / f"{i}", i // 2, [1.0 + i, 1.1 + i, 1.2 + i], ("ivf", "hnsw")) for i in range(4)]
+    systems = ("ivf", "hnsw")
+    runs = [made(tmp_path / f"{i}", i // 2, [1.0 + i, 1.1 + i, 1.2 + i], systems) for i in range(4)]
+    sets = [made(tmp_path / name, 0, [1.0, 1.1], systems, dataset=name) for name in ("cacm", "npl", "cosqa", "trec")]
     out = tmp_path / "0"
-    for command in (["variance", "ivf"], ["tournament", "--metric", "batch_qps"]):
-        said = CliRunner().invoke(app, ["diagnose", *command, *runs, "--json", "--out", str(out)])
+    for command in (["variance", "ivf", *runs], ["tournament", "--metric", "batch_qps", *sets]):
+        said = CliRunner().invoke(app, ["diagnose", *command, "--json", "--out", str(out)])
         assert said.exit_code == 0, (said.output, said.exception)
         assert json.loads(said.output)["title"] in [section.title for section in Store(out).sections()]
     assert CliRunner().invoke(app, ["report", "--out", str(out)]).exit_code == 0

@@ -30,6 +30,16 @@ def test_hubs_are_seen_where_they_are_and_nowhere_else(
     assert low < skewness < high
 
 
+def test_queries_of_a_small_corpus_are_unlike_it_only_where_they_are(tmp_path: Path) -> None:
+    made = np.random.default_rng(0).normal(size=(300, 384)).astype(np.float32)
+    for name, aside, verdict in (("alike", 0.0, "queries are like"), ("aside", 1.0, "queries are unlike")):
+        np.savez(tmp_path / f"{name}.npz", corpus=made[:200], queries=made[200:] + np.float32(aside))
+        said = CliRunner().invoke(app, ["diagnose", "difficulty", str(tmp_path / f"{name}.npz"), "--json"])
+        assert said.exit_code == 0, (said.output, said.exception)
+        (sentence,) = json.loads(said.output)["says"]
+        assert f"{verdict} the corpus: the median one is farther from it than" in sentence
+
+
 def test_labels_agreement_is_told_where_there_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrieval_bench.encoders.load_encoder", lambda _: WordEncoder())
     found = difficulty(beir_folder(tmp_path / "things", splits={"test": slice(40)}))

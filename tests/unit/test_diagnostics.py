@@ -122,8 +122,34 @@ class TestDistribution:
     def test_a_query_like_the_corpus_is_at_distance_one(self) -> None:
         mix = normal(16, 16, 5)
         corpus, alike = normal(5000, 16) @ mix, normal(500, 16, 1) @ mix
-        assert distribution.mahalanobis(alike, corpus).mean() == pytest.approx(1, abs=0.05)
-        assert distribution.mahalanobis(alike + 3 * mix[0], corpus).mean() > 1.15
+        assert distribution.mahalanobis(alike, corpus).queries.mean() == pytest.approx(1, abs=0.05)
+        assert distribution.mahalanobis(alike + 3 * mix[0], corpus).queries.mean() > 1.15
+
+    @pytest.mark.parametrize("decay", [0.0, 0.5, 1.0])
+    def test_few_rows_of_many_dimensions_tell_their_own_kind_from_another(self, decay: float) -> None:
+        scale = ((1 + np.arange(384)) ** -decay).astype(np.float32)
+        corpus, alike = normal(200, 384) * scale, normal(100, 384, 1) * scale
+        same = distribution.mahalanobis(alike, corpus)
+        assert np.median(same.queries) == pytest.approx(1, abs=0.05)
+        assert 0.3 < same.beyond < 0.7
+        assert not same.foreign
+        assert distribution.mahalanobis(1.3 * alike, corpus).foreign
+        aside = 0.5 * np.sqrt((scale**2).sum() / 384)  # in all directions, half a standard deviation of the whole
+        assert distribution.mahalanobis(alike + aside, corpus).foreign
+
+    def test_spread_is_drawn_to_the_round_as_ledoit_and_wolf_do(self) -> None:
+        covariance = pytest.importorskip("sklearn.covariance")
+        for n, d in ((20, 60), (500, 8)):
+            rows = normal(n, d) @ normal(d, d, 1)
+            _, found = distribution._moments(rows)
+            assert np.allclose(found, covariance.ledoit_wolf(rows.astype(np.float64))[0])
+
+    def test_a_corpus_without_spread_is_held_against_all_the_same(self) -> None:
+        flat = np.ones((50, 8), np.float32)
+        assert not distribution.mahalanobis(flat, flat).foreign
+        assert distribution.mahalanobis(flat + 1, flat).foreign
+        with pytest.raises(UsageError, match="3 rows has no spread"):
+            distribution.mahalanobis(flat, flat[:3])
 
     def test_frechet_is_zero_for_the_same_and_known_for_a_shift(self) -> None:
         corpus = normal(20_000, 4)
@@ -131,6 +157,7 @@ class TestDistribution:
         shifted = normal(20_000, 4, 2) + np.array([2, 0, 0, 0], np.float32)
         assert distribution.frechet(shifted, corpus) == pytest.approx(4 / 4, rel=0.05)
         assert distribution.frechet(3 * normal(20_000, 4, 3), corpus) == pytest.approx(4, rel=0.05)  # (3 - 1)^2
+        assert distribution.frechet(normal(100, 384, 1), normal(200, 384)) < 0.05
 
 
 class TestSlicesAndTail:

@@ -150,7 +150,10 @@ class TestBradleyTerry:
         strength = statistics.bradley_terry({"a": [1.0] * 75 + [0.0] * 25, "b": [0.5] * 100})
         assert strength["a"].strength - strength["b"].strength == pytest.approx(math.log(75.1 / 25.1), rel=1e-6)
         assert (strength["a"].wins, strength["a"].games, strength["a"].mean) == (75.0, 100, 0.75)
-        assert strength["a"].low < strength["a"].strength < strength["a"].high
+        low, high = strength["a"].low, strength["a"].high
+        assert low is not None
+        assert high is not None
+        assert low < strength["a"].strength < high
 
     def test_solves_the_likelihood_equations(self) -> None:
         wins = np.random.default_rng(0).integers(1, 20, (4, 4)).astype(float)
@@ -171,6 +174,13 @@ class TestBradleyTerry:
         wins = statistics.pairwise_wins([[1.0, 1.0], [math.nan, 0.2], [0.9, 0.3]])
         assert wins.tolist() == [[0.0, 1.5], [0.5, 0.0]]
         assert math.isfinite(statistics.bradley_terry({"a": [1, 1], "b": [0, 0]})["a"].strength)
+
+    def test_one_data_set_gives_places_without_intervals(self) -> None:
+        for values in ({"a": [0.7], "b": [0.5]}, {"a": [0.7, 0.9], "b": [0.5, math.nan]}):
+            ranked = statistics.bradley_terry(values)
+            assert ranked["a"].strength > ranked["b"].strength
+            assert all((place.low, place.high) == (None, None) for place in ranked.values())
+        assert statistics.bradley_terry({"a": [0.7, 0.9], "b": [0.5, 0.8]})["a"].low is not None
 
 
 def test_kendall_tau_is_scipys() -> None:
