@@ -1,5 +1,6 @@
 """Plug-ins of other packages that are broken: one line names each, and the others go on working."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ ENTRIES = {
 
 
 @pytest.fixture(autouse=True)
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The entries above, found as they are after an installation: by metadata on the path."""
     metadata, package = tmp_path / "broken_plugins-0.1.0.dist-info", tmp_path / "broken_plugins"
     metadata.mkdir()
@@ -56,7 +57,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package / "failing.py").write_text("raise RuntimeError('no such\\nlicence')")
     (package / "lacking.py").write_text("import package_that_nobody_has")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry.indexes, "_found", dict(registry.indexes._found))
+    yield
+    for name in ENTRIES:  # and not those of ours that were imported meanwhile, which register only once
+        registry.indexes._found.pop(name, None)
 
 
 @pytest.mark.parametrize(
