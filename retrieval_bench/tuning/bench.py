@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import libraries, usable_cores
@@ -28,6 +28,7 @@ class Bench:
     Attributes:
         cards: the systems to tune.
         primary: the quality measurement of the data.
+        notes: what is not in the data as its files have it.
         records: where the trials are written; one that is there already is read, not measured again.
     """
 
@@ -42,6 +43,7 @@ class Bench:
                 f"{data.name}: has no tuning queries; name a split in its card ([splits] tune = ...), "
                 "or set some of the test queries apart (--tune-share 0.5)"
             )
+        self.notes = notes_of(data)
         self.cards = chosen_cards(data, indexes, rankers)
         self._data, self._encoder = encoded_for(data, self.cards, encoder)
         self._folder = store(self._data)

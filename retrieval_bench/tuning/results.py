@@ -57,6 +57,7 @@ class Tuning(Frozen):
     sampler: Sampler
     budget: Budget
     systems: tuple[Tuned, ...]
+    notes: tuple[str, ...] = Field(default=(), description="what is not in the data as its files have it, a line each")
     in_turns: dict[str, float] = Field(
         default_factory=dict, description="queries per second of the fastest systems' picks, measured in turns"
     )

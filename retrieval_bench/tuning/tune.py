@@ -108,7 +108,7 @@ def tune(
         in_turns = _in_turns(bench, systems, _written(folder)) if wanted.objective == "qps" else {}
         tuning = Tuning(
             dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
-            systems=tuple(systems), in_turns=in_turns,
+            systems=tuple(systems), in_turns=in_turns, notes=bench.notes,
         )  # fmt: skip
         write_text(folder / "tuning.json", tuning.model_dump_json(indent=1) + "\n")
     return tuning
