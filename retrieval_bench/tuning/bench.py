@@ -12,7 +12,7 @@ from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import libraries, usable_cores
 from retrieval_bench.records import Store
-from retrieval_bench.runner.encoding import encoded_for
+from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
 from retrieval_bench.runner.job import Floor
 from retrieval_bench.runner.plan import plan_builds
 from retrieval_bench.runner.prepared import opened, store
@@ -45,7 +45,8 @@ class Bench:
             )
         self.notes = notes_of(data)
         self.cards = chosen_cards(data, indexes, rankers)
-        self._data, self._encoder = encoded_for(data, self.cards, encoder)
+        self._data, name, self._lacking = encoded_or_why_not(data, self.cards, encoder)
+        self._encoder = name or encoder
         self._folder = store(self._data)
         self.records = Store(out.resolve())
         self.budget = budget.model_copy(update={"threads": budget.threads or usable_cores()})
@@ -84,8 +85,13 @@ class Bench:
             effort=effort, encoder=self._encoder, version=libraries().get("retrieval-bench", ""), splits=splits,
             floor=floor,
         )  # fmt: skip
-        execute(self.records, plan, self._data, timeout=self._timeout, tell=self._tell)
+        refused = refusal(card, self._lacking)
+        execute(self.records, plan, self._data, timeout=self._timeout, tell=self._tell, refused=refused)
         return self.records.record(plan.trials[0].trial_id)
+
+    def lacks_encoder(self, record: TrialRecord) -> bool:
+        """Whether the trial was refused because the encoder cannot be had, as every other of its system would be."""
+        return bool(self._lacking) and self._lacking in record.reason
 
     def forget_builds(self, builds: set[str]) -> None:
         """Remove built indexes (build ids) where they are there."""

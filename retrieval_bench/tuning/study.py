@@ -30,7 +30,7 @@ def search(
     bench: Bench, card: SystemCard, target: Target, *, sampler: Sampler, seed: int, trials: int | None,
     seconds: float | None, on_trial: Callable[[TrialRecord], None] | None = None,
 ) -> Search:  # fmt: skip
-    """Try settings until the trials or the seconds are used.
+    """Try settings until the trials or the seconds are used, or until one is refused for want of the data's encoder.
 
     A setting whose quality on tuning queries surely misses the target is hopeless, and its speed is not measured.
     Search settings are cheap and builds are not, so each build is asked for a few of them. First come the card's own
@@ -84,6 +84,8 @@ def search(
         guide.told(trial.params, answered=record.outcome == "ok", short=target.missing(record))
         if on_trial is not None:
             on_trial(record)
+        if bench.lacks_encoder(record):
+            break
     return Search(
         seed=seed, trials=tuple(r.trial_id for r in done), hopeless=hopeless, seconds=spent,
         first_met=first_met, **(best._asdict() if best else {}),

@@ -93,6 +93,9 @@ class Pretended:
             update={"measurements": (*record.measurements, exact("build_seconds", "s", 10.0)), "seconds": 1.0}
         )
 
+    def lacks_encoder(self, record: TrialRecord) -> bool:
+        return False
+
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
 def test_every_sampler_finds_a_setting_near_the_target_and_repeats_itself(sampler: Sampler) -> None:
