@@ -25,7 +25,7 @@ class Progress:
             transient=True,
         )
         self._task: rich_progress.TaskID | None = None
-        self._system = ""
+        self._system = self._phase = ""
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +51,11 @@ class Progress:
                 state = "already done" if not event["pending"] else f"{event['pending']} settings"
                 self._console.print(f"{self._system}: {state}", highlight=False, markup=False)
         elif event.get("state") == "start":
-            self._bar.update(self._task, description=f"{self._system}: {event['phase']}")
+            self._phase = event["phase"]
+            self._bar.update(self._task, description=f"{self._system}: {self._phase}")
+        elif "doing" in event:
+            said = f"{event['doing']} {event['done']:,} of {event['of']:,}"
+            self._bar.update(self._task, description=f"{self._system}: {self._phase}, {said}")
         elif event.get("phase") == "write":
             self._bar.advance(self._task)
         elif "outcome" in event:

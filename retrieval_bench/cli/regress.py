@@ -27,10 +27,15 @@ def regress(
     rows: Annotated[int | None, typer.Option(help="Use only the first so many vectors.")] = None,
     seconds: Annotated[float, typer.Option(help="Most seconds of taking turns, for each system.")] = 120.0,
 ) -> None:
-    """Build and serve base and head in turns; exit code 1 where head is shown to be worse."""
+    """Build and serve base and head in turns; exit code 1 where head is shown to be worse, or a system not compared."""
     from retrieval_bench.regress import regress as run_gate
 
     def tell(report: Report) -> None:
+        if report.refused:
+            console.print(
+                f"{report.system}: not compared: {report.refused}", highlight=False, markup=False, soft_wrap=True
+            )
+            return
         state = "WORSE" if report.complaints else "no drop seen"
         console.print(f"{report.system}: {state}", highlight=False, markup=False)
         for line in report.complaints:
@@ -52,5 +57,5 @@ def regress(
         seconds=seconds,
         on_report=tell,
     )
-    if any(r.complaints for r in done):
+    if any(r.complaints or r.refused for r in done):
         raise typer.Exit(1)

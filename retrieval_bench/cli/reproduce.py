@@ -9,6 +9,7 @@ from rich.table import Table
 
 from retrieval_bench.cli._app import app, console, problems
 from retrieval_bench.cli._each import EachSet
+from retrieval_bench.cli._notes import tell_notes
 
 
 @app.command(epilog="Examples: `retrieval-bench reproduce` · `retrieval-bench reproduce beir/scifact cacm-html`")
@@ -27,9 +28,11 @@ def reproduce(
     table = Table("data set", "system", "metric", "published", "found", "", "source")
     missed = 0
     reasons: dict[tuple[str, str], bool] = {}  # one line for each, below the table
+    notes: dict[str, tuple[str, ...]] = {}
     with Progress(problems) as progress:
         for reached in reproduce(datasets or (), on_event=progress):
             missed += reached.missed
+            notes[reached.dataset] = reached.notes
             if reached.problem:
                 reasons[reached.dataset, reached.problem] = reached.absent
             table.add_row(
@@ -42,6 +45,7 @@ def reproduce(
                 reached.source or "beside: difference from the published figure above",
             )
     console.print(table)
+    tell_notes(notes.items())
     each = EachSet(named=bool(datasets))
     for (dataset, problem), absent in reasons.items():
         each.tell(dataset, problem, absent=absent)

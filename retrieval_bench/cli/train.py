@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._notes import tell_notes
 
 if TYPE_CHECKING:
     from retrieval_bench.training.heldout import Gain
@@ -203,6 +204,7 @@ def moe(
         ("Mixture of experts over one model per domain", done.over_alone),
     ):
         console.print(_table(gains, title))
+    tell_notes((gain.dataset, gain.notes) for gain in done.over_joint)  # all domains
     console.print(f"Models: {out}/experts/DOMAIN, {out}/joint, {out}/alone/DOMAIN", highlight=False, soft_wrap=True)
 
 
@@ -245,6 +247,7 @@ def _shown() -> bool:
 
 def _print(gains: Sequence[Gain], folder: Path) -> None:
     console.print(_table(gains, "Held-out gain"))
+    tell_notes((gain.dataset, gain.notes) for gain in gains)
     console.print(f"Model: {folder}", highlight=False, soft_wrap=True)
 
 

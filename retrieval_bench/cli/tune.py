@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from retrieval_bench.cli._app import MetricOption, Out, app, console, problems
+from retrieval_bench.cli._notes import tell_notes
 from retrieval_bench.cli.budget import BudgetFile, budget_from
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def tune(
         tune_share=tune_share, seed=seed, out=out, on_trial=tell,
     )  # fmt: skip
     console.print(tuning_table(done))
+    tell_notes([(done.dataset, done.notes)])
     if done.winner is None or done.winner.held_out is None:
         console.print(f"No setting of any system meets {done.target}.", highlight=False)
         raise typer.Exit(1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.datasets._textset import title_and_text
-from retrieval_bench.errors import DataError
+from retrieval_bench.errors import DataError, RetrievalBenchError
 from retrieval_bench.specs import DatasetCard
 from retrieval_bench.types import Corpus, Dataset, Frozen, Qrels, Queries
 
 Representation = Literal["title", "abstract", "title+abstract"]
+OnError = Callable[[str, RetrievalBenchError], None]
 
 
 class RepresentationOption(Frozen):
@@ -61,6 +63,23 @@ class Review:
         if representation == "abstract":
             return list(self.abstracts)
         return [title_and_text(*parts) for parts in zip(self.titles, self.abstracts, strict=True)]
+
+
+@contextmanager
+def telling(place: str, on_error: OnError | None) -> Iterator[None]:
+    """Read one of several reviews; an error is told with its place, or raised where nobody wants to be told."""
+    try:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"{error.filename or place}: cannot be read ({error.strerror or error}); "
+                "mend its permissions or get it again"
+            ) from error
+    except RetrievalBenchError as error:
+        if on_error is None:
+            raise
+        on_error(place, error)
 
 
 def review_dataset(card: DatasetCard, review: Review, representation: Representation) -> Dataset:

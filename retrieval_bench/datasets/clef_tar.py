@@ -16,10 +16,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
-from retrieval_bench.datasets._reviews import RepresentationOption, Review, review_dataset
+from retrieval_bench.datasets._reviews import OnError, RepresentationOption, Review, review_dataset, telling
 from retrieval_bench.datasets.beir import jsonl_titles_and_texts
 from retrieval_bench.datasets.trec import read_qrels
-from retrieval_bench.errors import CardError, DataError, nearest
+from retrieval_bench.errors import CardError, DataError, RetrievalBenchError, nearest
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
 from retrieval_bench.types import Dataset
@@ -54,8 +54,15 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     options = validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None or not path.is_dir():
         raise DataError(f"{path or card.name}: a CLEF TAR data set is a folder with topics/, qrels and corpus.jsonl")
-    reviews = read_reviews(path, level=options.level)
+    bad: dict[str, RetrievalBenchError] = {}  # by name of the file, which is the topic's
+
+    def tolerate(place: str, error: RetrievalBenchError) -> None:
+        bad[Path(place).stem] = error
+
+    reviews = read_reviews(path, level=options.level, on_error=tolerate if options.topic else None)
     name = options.topic or (next(iter(reviews)) if len(reviews) == 1 else "")
+    if name in bad:
+        raise bad[name]
     if name not in reviews:
         raise CardError(
             f"dataset card {card.name!r}: the option 'topic' names no topic of {path}, {nearest(name, reviews)}; "
@@ -69,31 +76,34 @@ def is_clef_tar(folder: Path) -> bool:
     return bool(_topic_files(folder)) and plain_or_gzipped(folder, "corpus.jsonl") is not None
 
 
-def read_reviews(folder: Path, *, level: Level = "abs") -> dict[str, Review]:
+def read_reviews(folder: Path, *, level: Level = "abs", on_error: OnError | None = None) -> dict[str, Review]:
     """All judged topics of a folder, by id.
 
     Args:
         folder: see the module.
         level: decisions on the abstract, or on the full text (``content``).
+        on_error: told of a topic that cannot be used, while the others go on; None raises instead.
 
     Raises:
         DataError: a file or part is missing, a record has no text, a line cannot be read, an id occurs twice, or a
-            topic has no relevant record.
+            topic has no relevant record; with ``on_error`` only what concerns all topics, or that none can be used.
     """
     documents = plain_or_gzipped(folder, "corpus.jsonl")
-    topics = [read_topic(file) for file in _topic_files(folder)]
-    if documents is None or not topics:
-        raise DataError(f"{folder}: has no {'corpus.jsonl with the PubMed records' if topics else 'file in topics/'}")
+    files = _topic_files(folder)
+    if documents is None or not files:
+        raise DataError(f"{folder}: has no {'corpus.jsonl with the PubMed records' if files else 'file in topics/'}")
     records = jsonl_titles_and_texts(documents, what="record")
     decisions = _decisions(folder, level)
     reviews: dict[str, Review] = {}
-    for topic in topics:
-        if topic.id in reviews:
-            raise DataError(f"{folder}: the topic {topic.id!r} stands in two files; keep one of them")
-        if topic.id in decisions:
-            reviews[topic.id] = _review(topic, records, decisions[topic.id], folder)
+    for file in files:
+        with telling(str(file), on_error):
+            topic = read_topic(file)
+            if topic.id in reviews:
+                raise DataError(f"{file}: the topic {topic.id!r} stands in another file too; keep one of them")
+            if topic.id in decisions:
+                reviews[topic.id] = _review(topic, records, decisions[topic.id], file)
     if not reviews:
-        raise DataError(f"{folder}: none of its {len(topics)} topics is judged")
+        raise DataError(f"{folder}: none of its {len(files)} topics can be read and is judged")
     return reviews
 
 
@@ -138,20 +148,17 @@ def _decisions(folder: Path, level: Level) -> dict[str, dict[str, bool]]:
     return decisions
 
 
-def _review(
-    topic: Topic, records: Mapping[str, tuple[str, str]], decisions: Mapping[str, bool], folder: Path
-) -> Review:
-    source = f"{folder} (topic {topic.id})"
+def _review(topic: Topic, records: Mapping[str, tuple[str, str]], decisions: Mapping[str, bool], file: Path) -> Review:
     lacking = [pid for pid in topic.pids if pid not in records]
     if lacking:
         raise DataError(
-            f"{source}: corpus.jsonl lacks {len(lacking)} of its {len(topic.pids)} records, such as {lacking[0]!r}; "
+            f"{file}: corpus.jsonl lacks {len(lacking)} of its {len(topic.pids)} records, such as {lacking[0]!r}; "
             "fetch them from PubMed"
         )
     return Review(
         name=topic.id,
         topic=topic.title,
-        source=source,
+        source=str(file),
         ids=topic.pids,
         titles=[records[pid][0] for pid in topic.pids],
         abstracts=[records[pid][1] for pid in topic.pids],

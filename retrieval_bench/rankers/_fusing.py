@@ -55,9 +55,13 @@ def scaled(hits: Hits) -> Hits:
 
 
 def weighted(rankings: Sequence[Hits], weights: Sequence[float], k: int) -> Hits:
-    """The k documents with the greatest weighted sum of scaled scores; a ranking that lacks a document gives it 0."""
-    gains = [np.where(hits.rows >= 0, hits.scores, 0) * w for hits, w in zip(rankings, weights, strict=True)]
-    return summed([hits.rows for hits in rankings], gains, k)
+    """The k documents with the greatest weighted sum of scaled scores; a ranking that lacks a document gives it 0.
+
+    What only rankings of weight 0 have is no hit; some weight must be above 0.
+    """
+    counted = [(hits, w) for hits, w in zip(rankings, weights, strict=True) if w > 0]
+    gains = [np.where(hits.rows >= 0, hits.scores, 0) * w for hits, w in counted]
+    return summed([hits.rows for hits, _ in counted], gains, k)
 
 
 def learned_weights(rankings: Sequence[Hits], qrels: Qrels) -> tuple[float, ...]:

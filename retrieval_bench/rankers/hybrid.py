@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from retrieval_bench import registry
 from retrieval_bench.protocols import Ranker
@@ -44,8 +44,8 @@ class HybridParams(Params):
         default="rrf", description="rrf: by ranks; weighted: by scores, each ranker's scaled to 0 to 1 per query"
     )
     rrf_k: float = Field(default=60.0, ge=0, le=10_000, description="rrf: how little the first ranks stand out")
-    weights: tuple[float, ...] | None = Field(
-        default=None, description="weighted: one per ranker, at least 0; None: learned on examples"
+    weights: tuple[FiniteFloat, ...] | None = Field(
+        default=None, description="weighted: one per ranker, at least 0 (not asked); None: learned on examples"
     )
     depth: int = Field(
         default=100,
@@ -65,6 +65,8 @@ class HybridParams(Params):
     def _weights_fit(self) -> Self:
         if self.weights is None:
             return self
+        if self.fusion == "rrf":
+            raise ValueError("weights belong to fusion = 'weighted'; rrf takes none: change one of them")
         if len(self.weights) != len(self.rankers) or min(self.weights) < 0 or sum(self.weights) <= 0:
             raise ValueError(f"weights must be {len(self.rankers)} numbers, none below 0 and not all 0")
         return self
@@ -80,7 +82,10 @@ class Fusion:
     """A document scores the sum over the rankers of 1 / (rrf_k + its rank there), or of weight times scaled score.
 
     Scores are scaled over the first ``depth`` hits of each ranker. What none of them has so far up follows below, from
-    the rankers in turns.
+    the rankers in turns. A ranker of weight 0 is not asked.
+
+    Attributes:
+        notes: what whoever reads the results should know of the weights learned.
     """
 
     name: ClassVar[str] = "hybrid"
@@ -115,6 +120,7 @@ class Fusion:
             self._parts.append(ranker)
             used.append(Part(ranker=part.ranker, build=ranker.params.model_dump()))
         self._documents = len(corpus)
+        self.notes: list[str] = []
         weights = params.weights
         if params.fusion == "weighted" and weights is None:
             learn = judged(examples, what="hybrid with learned weights", instead="set `weights`")
@@ -122,19 +128,24 @@ class Fusion:
             rankings = [scaled(part.rank(learn.queries, depth)) for part in self._parts]
             own = learn.queries.own_rows
             weights = learned_weights([without_own(hits, own, depth) for hits in rankings], learn.qrels)
+            if len(set(weights)) == 1 < len(weights):
+                self.notes.append(
+                    f"hybrid: no other weights are better on the {len(learn.queries)} questions: all are equal."
+                )
         self.params = params.model_copy(update={"rankers": tuple(used), "weights": weights})
 
     def rank(self, queries: Queries, k: int) -> Hits:
         """The k documents of greatest fused score for each query."""
-        depth, weights = self.params.depth, self.params.weights
-        rankings = [part.rank(queries, min(max(depth, k), self._documents)) for part in self._parts]
-        if weights is None:
+        depth, weights = self.params.depth, self.params.weights or (1.0,) * len(self._parts)
+        deep = min(max(depth, k), self._documents)
+        rankings = [part.rank(queries, deep) for part, w in zip(self._parts, weights, strict=True) if w > 0]
+        if self.params.weights is None:
             return fuse(rankings, k, self.params.rrf_k)
         # The weights were learned for scores scaled over so many hits: over more, the same scores would mean less.
-        fused = weighted([scaled(hits.first(depth)) for hits in rankings], weights, k)
+        fused = weighted([scaled(hits.first(depth)) for hits in rankings], [w for w in weights if w > 0], k)
         if k <= depth:
             return fused
-        in_turns = np.stack([hits.rows for hits, w in zip(rankings, weights, strict=True) if w > 0], axis=2)
+        in_turns = np.stack([hits.rows for hits in rankings], axis=2)
         return below(fused, in_turns.reshape(len(in_turns), -1), k)
 
     def memory(self) -> MemoryReport:

@@ -8,7 +8,6 @@ likelihood with Dirichlet smoothing); Yang, Fang and Lin, SIGIR 2017 (Anserini).
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import tempfile
 import weakref
@@ -21,6 +20,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from retrieval_bench.encoders._bar import steps
 from retrieval_bench.errors import ArtifactError, DataError, RetrievalBenchError, UsageError
 from retrieval_bench.files import folder_bytes
 from retrieval_bench.hits import make_hits
@@ -30,7 +30,6 @@ from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.registry import rankers
 from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, IntArray, MemoryReport, Params, Queries
 
-_log = logging.getLogger(__name__)
 _BATCH = 2000  # documents handed to Java at once
 _FOLDER = "lucene"
 _MOST_CLAUSES = 1 << 20  # distinct terms of a query: a query may be a document
@@ -75,7 +74,7 @@ class Lucene:
         examples: Examples | None = None,  # noqa: ARG002 - learns nothing
         seed: int = 0,  # noqa: ARG002 - chooses nothing
     ) -> None:
-        """Index the texts; the logger of this module tells the progress at level INFO.
+        """Index the texts.
 
         Raises:
             DataError: no document holds a term, or fields are asked for and the titles are not known.
@@ -213,10 +212,11 @@ def _index(java: Java, folder: Path, documents: Sequence[dict[str, str]], params
     if params.fields == "multifield":
         arguments += ["-fields", "title"]
     indexer = java("io.anserini.index.SimpleIndexer")(arguments)
-    for start in range(0, len(documents), _BATCH):
-        part = documents[start : start + _BATCH]
-        indexer.addRawDocuments([json.dumps({"id": f"{row:010d}", **each}) for row, each in enumerate(part, start)])
-        _log.info("lucene: %d of %d documents indexed", start + len(part), len(documents))
+    with steps("indexing", len(documents)) as advance:
+        for start in range(0, len(documents), _BATCH):
+            part = documents[start : start + _BATCH]
+            indexer.addRawDocuments([json.dumps({"id": f"{row:010d}", **each}) for row, each in enumerate(part, start)])
+            advance(len(part))
     indexer.close(True)  # merged into one segment: each query reads one dictionary
     (folder / "write.lock").unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +13,10 @@ from pathlib import Path
 
 from retrieval_bench import registry
 from retrieval_bench.datasets import load_dataset
-from retrieval_bench.errors import UsageError
+from retrieval_bench.errors import RetrievalBenchError, UnavailableError, UsageError
 from retrieval_bench.measure.machine import usable_cores
 from retrieval_bench.regress.gate import LEVEL, PILOT, Side, complaints, judged_speed, planned_rounds
-from retrieval_bench.runner.encoding import encoded_for
+from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
 from retrieval_bench.runner.prepared import opened, store
 from retrieval_bench.runner.race import Contender, Served, ratio_in_new_processes, served, take_turns
 from retrieval_bench.runner.run import chosen_cards
@@ -36,12 +37,14 @@ class Report:
         complaints: what is worse in head; empty when nothing is shown to be.
         detectable: the least slowdown that these rounds show in 8 of 10 cases, as a ratio.
         rounds: made.
+        refused: why there was nothing to compare; empty where there was.
     """
 
     system: str
     complaints: list[str]
     detectable: float
     rounds: int
+    refused: str = ""
 
 
 def regress(
@@ -70,23 +73,29 @@ def regress(
 
     Raises:
         UsageError: not a git repository, no such revision, or one that has no package of ours.
-        RetrievalBenchError: a revision cannot build or serve a system.
+        RetrievalBenchError: the data or the call is wrong, or no system can do without the encoder that is missing.
+            A system that a revision cannot build or serve is a report that says so.
     """
     root = tree or Path(__file__).parents[2]
     data = load_dataset(dataset, rows=rows, apart=True)
     cards = chosen_cards(data, indexes, rankers)
-    data, encoder = encoded_for(data, cards, None)
+    data, encoder, lacking = encoded_or_why_not(data, cards, None)
     folder = store(data)
     reports = []
     with checked_out(base, root) as old:
         for card in cards:
             setting = card.settings()[len(card.settings()) // 2]
-            pair = [
-                _contender(name, place, card, setting, folder, len(data.corpus), encoder, threads or usable_cores())
-                for name, place in (("base", old), ("head", root))
-            ]
             label = " ".join([card.name, *(f"{k}={v}" for k, v in setting.items())])
-            reports.append(_report(label, card, pair, opened(folder), looks, seconds))
+            try:
+                if reason := refusal(card, lacking):
+                    raise UnavailableError(reason)
+                pair = [
+                    _contender(name, place, card, setting, folder, len(data.corpus), encoder, threads or usable_cores())
+                    for name, place in (("base", old), ("head", root))
+                ]
+                reports.append(_report(label, card, pair, opened(folder), looks, seconds))
+            except RetrievalBenchError as error:
+                reports.append(Report(system=label, complaints=[], detectable=math.inf, rounds=0, refused=str(error)))
             if on_report is not None:
                 on_report(reports[-1])
     return reports

@@ -6,6 +6,7 @@ import importlib
 
 from retrieval_bench import registry
 from retrieval_bench.budgets import allowed_bytes
+from retrieval_bench.encoders._bar import tell_run
 from retrieval_bench.errors import BudgetError
 from retrieval_bench.files import atomic_folder, folder_bytes
 from retrieval_bench.measure.clock import timed
@@ -31,6 +32,7 @@ def main(job_text: str, descriptor: int, engine_bytes: int) -> None:
         engine_bytes: private memory of engines imported beforehand, which serving needs too.
     """
     events = Events(descriptor)
+    tell_run(events.send)
     job = Job.model_validate_json(job_text)
     try:
         importlib.import_module(job.plan.plugin)

@@ -46,6 +46,14 @@ def encoded_or_why_not(
         return data, None, str(error)
 
 
+def refusal(card: SystemCard, lacking: str) -> str:
+    """Why a system is refused before it is tried, where the data lacks vectors for this reason; empty: it is tried.
+
+    An index needs them. A ranker meets the same error when it loads the encoder, unless it can do without.
+    """
+    return lacking if card.kind == "index" else ""
+
+
 def _takes_vectors(card: SystemCard) -> bool:
     return card.kind == "index" or "encoder" in registry.rankers.get(card.backend).BuildParams.model_fields
 

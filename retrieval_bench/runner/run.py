@@ -18,7 +18,7 @@ from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import gpu_name, usable_cores
 from retrieval_bench.records import RunSummary, Store
-from retrieval_bench.runner.encoding import encoded_or_why_not
+from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
 from retrieval_bench.runner.finals import Finals
 from retrieval_bench.runner.isolate import Isolation, Limits
 from retrieval_bench.runner.job import BuildPlan, Job
@@ -150,8 +150,7 @@ def run(
         tell({"plan": [(p.card.name, [t.trial_id for t in p.trials]) for p in plans]})
         for plan in plans:
             _forget_failed(records, plan) if retry else None
-            # A ranker meets the same error when it loads the encoder, unless it can do without.
-            refused = lacking if plan.card.kind == "index" else ""
+            refused = refusal(plan.card, lacking)
             execute(records, plan, data, timeout=timeout, wall=wall, tell=tell, refused=refused)
         found = records.records([t.trial_id for p in plans for t in p.trials])
         clock = time.perf_counter()

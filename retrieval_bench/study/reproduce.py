@@ -51,6 +51,7 @@ class Reached(Frozen):
         problem: why there is no figure.
         published: whether the value is the system's own, so that it must be reached.
         absent: whether the data set is not on this machine, so that nothing was tried.
+        notes: what is not in the data as its files have it, a line each.
     """
 
     dataset: str
@@ -62,6 +63,7 @@ class Reached(Frozen):
     source: str = ""
     published: bool = True
     absent: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def missed(self) -> bool:
@@ -148,6 +150,7 @@ def _reproduced(wanted: ReferenceSet, on_event: OnEvent | None) -> Iterator[Reac
             source=reference.source,
             published=(reference.system, reference.metric) in published,
             absent=absent,
+            notes=done.summary.notes if done else (),
         )
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from retrieval_bench.datasets import Review, local_copy
+from retrieval_bench.datasets._reviews import OnError, telling
 from retrieval_bench.datasets.clef_tar import is_clef_tar, read_reviews
 from retrieval_bench.datasets.screening import read_review
-from retrieval_bench.errors import DataError, RetrievalBenchError, UnavailableError, UsageError
+from retrieval_bench.errors import DataError, UnavailableError, UsageError
 from retrieval_bench.specs import dataset_cards
 
 _SHIPPED = "screening/"
-OnError = Callable[[str, RetrievalBenchError], None]
 Source = Callable[[], list[Review]]
 
 
@@ -23,7 +22,7 @@ def load_reviews(names: Sequence[str] = (), *, on_error: OnError | None = None) 
     Args:
         names: cards (``screening/ace``, or ``ace`` for short), CSV files, folders of CSV files, or CLEF TAR folders;
             none of them means every review with a card that is on this machine.
-        on_error: told of a name or file that cannot be used, while the others go on; None raises instead.
+        on_error: told of a name, file or topic that cannot be used, while the others go on; None raises instead.
 
     Raises:
         UnknownNameError: no such card or file.
@@ -33,9 +32,9 @@ def load_reviews(names: Sequence[str] = (), *, on_error: OnError | None = None) 
     """
     reviews: list[Review] = []
     for name in names or _at_hand():
-        with _telling(name, on_error):
-            for place, read in _sources(name):
-                with _telling(place, on_error):
+        with telling(name, on_error):
+            for place, read in _sources(name, on_error):
+                with telling(place, on_error):
                     reviews += read()
     known = [review.name for review in reviews]
     if double := {name for name in known if known.count(name) > 1}:
@@ -57,35 +56,25 @@ def _at_hand() -> list[str]:
     return found
 
 
-@contextmanager
-def _telling(place: str, on_error: OnError | None) -> Iterator[None]:
-    try:
-        yield
-    except RetrievalBenchError as error:
-        if on_error is None:
-            raise
-        on_error(place, error)
-
-
-def _sources(name: str) -> list[tuple[str, Source]]:
+def _sources(name: str, on_error: OnError | None) -> list[tuple[str, Source]]:
     """What a name stands for, each with its place and how to read it."""
     path = Path(name).expanduser()
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, on_error)
     short = f"{_SHIPPED}{name}"
     card, local = local_copy(short if short in dataset_cards() else name)
     if card.reader not in ("screening", "clef_tar") or local is None:
         raise UsageError(f"{name}: is not a systematic review but data for the reader {card.reader!r}")
-    return _folder(local) if local.is_dir() else [_file(local)]
+    return _folder(local, on_error) if local.is_dir() else [_file(local)]
 
 
 def _file(path: Path) -> tuple[str, Source]:
     return str(path), lambda: [read_review(path)]
 
 
-def _folder(folder: Path) -> list[tuple[str, Source]]:
+def _folder(folder: Path, on_error: OnError | None) -> list[tuple[str, Source]]:
     if is_clef_tar(folder):
-        return [(str(folder), lambda: list(read_reviews(folder).values()))]
+        return [(str(folder), lambda: list(read_reviews(folder, on_error=on_error).values()))]
     files = sorted(folder.glob("*.csv"))
     if not files:
         raise DataError(

@@ -18,7 +18,7 @@ from sentence_transformers import CrossEncoder
 from torch.nn import functional
 
 from retrieval_bench.checks import normalised
-from retrieval_bench.datasets import exact_neighbors, load_dataset
+from retrieval_bench.datasets import exact_neighbors, load_dataset, notes_of
 from retrieval_bench.device.choose import native_bfloat16
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.hits import make_hits
@@ -179,4 +179,6 @@ def rerank_gains(
         {name: column[chosen] for name, column in evaluate(hits.rows, qrels, METRICS).items()}
         for hits in (before, after)
     ]
-    return gains(*values, dataset=dataset.name, split="test", over=start, dimensions=encoder.dim)
+    return gains(
+        *values, dataset=dataset.name, split="test", over=start, dimensions=encoder.dim, notes=notes_of(dataset)
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from retrieval_bench.checks import normalised
-from retrieval_bench.datasets import exact_neighbors, load_dataset
+from retrieval_bench.datasets import exact_neighbors, load_dataset, notes_of
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.errors import DataError
 from retrieval_bench.quality import evaluate, mean, without_own
@@ -37,6 +37,7 @@ class Gain(Frozen):
     gain: float
     low: float
     high: float
+    notes: tuple[str, ...] = Field(default=(), description="what is not in the data as its files have it, a line each")
 
 
 def heldout_scores(
@@ -68,7 +69,9 @@ def heldout_scores(
     return evaluate(found.rows, qrels, METRICS)
 
 
-def gains(before: Scores, after: Scores, *, dataset: str, split: str, over: str, dimensions: int) -> list[Gain]:
+def gains(
+    before: Scores, after: Scores, *, dataset: str, split: str, over: str, dimensions: int, notes: Sequence[str] = ()
+) -> list[Gain]:
     """Compare the scores of two encoders on the same queries."""
     found = []
     for metric, start in before.items():
@@ -87,6 +90,7 @@ def gains(before: Scores, after: Scores, *, dataset: str, split: str, over: str,
                 gain=mean(end - start),
                 low=low,
                 high=high,
+                notes=tuple(notes),
             )
         )
     return found
@@ -107,7 +111,7 @@ def gains_on(names: Sequence[str], before: str, after: str, *, dims: Sequence[in
         dataset = load_dataset(name)
         for dim in dims or (whole,):
             start, end = (heldout_scores(encoder, dataset, "test", dim=dim) for encoder in (before, after))
-            found += gains(start, end, dataset=name, split="test", over=before, dimensions=dim)
+            found += gains(start, end, dataset=name, split="test", over=before, dimensions=dim, notes=notes_of(dataset))
     return found
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import usable_cores
 from retrieval_bench.records import Store
-from retrieval_bench.runner.encoding import encoded_for
+from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
 from retrieval_bench.runner.job import Floor
 from retrieval_bench.runner.plan import plan_builds
 from retrieval_bench.runner.prepared import opened, store
@@ -28,6 +28,7 @@ class Bench:
     Attributes:
         cards: the systems to tune.
         primary: the quality measurement of the data.
+        notes: what is not in the data as its files have it.
         records: where the trials are written; one that is there already is read, not measured again.
     """
 
@@ -42,8 +43,10 @@ class Bench:
                 f"{data.name}: has no tuning queries; name a split in its card ([splits] tune = ...), "
                 "or set some of the test queries apart (--tune-share 0.5)"
             )
+        self.notes = notes_of(data)
         self.cards = chosen_cards(data, indexes, rankers)
-        self._data, self._encoder = encoded_for(data, self.cards, encoder)
+        self._data, name, self._lacking = encoded_or_why_not(data, self.cards, encoder)
+        self._encoder = name or encoder
         self._folder = store(self._data)
         self.records = Store(out.resolve())
         self.budget = budget.model_copy(update={"threads": budget.threads or usable_cores()})
@@ -81,8 +84,13 @@ class Bench:
             budget=budget or self.budget, threads=self.budget.threads or 1, seed=self._seed, depth=self._depth,
             effort=effort, encoder=self._encoder, splits=splits, floor=floor,
         )  # fmt: skip
-        execute(self.records, plan, self._data, timeout=self._timeout, tell=self._tell)
+        refused = refusal(card, self._lacking)
+        execute(self.records, plan, self._data, timeout=self._timeout, tell=self._tell, refused=refused)
         return self.records.record(plan.trials[0].trial_id)
+
+    def lacks_encoder(self, record: TrialRecord) -> bool:
+        """Whether the trial was refused because the encoder cannot be had, as every other of its system would be."""
+        return bool(self._lacking) and self._lacking in record.reason
 
     def forget_builds(self, builds: set[str]) -> None:
         """Remove built indexes (build ids) where they are there."""

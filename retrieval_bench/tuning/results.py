@@ -58,6 +58,7 @@ class Tuning(Frozen):
     sampler: Sampler
     budget: Budget
     systems: tuple[Tuned, ...]
+    notes: tuple[str, ...] = Field(default=(), description="what is not in the data as its files have it, a line each")
     turns: Turns | None = Field(default=None, description="the fastest systems' picks, measured in turns")
 
     @property

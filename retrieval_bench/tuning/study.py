@@ -10,13 +10,14 @@ import optuna
 from optuna.trial import TrialState
 
 from retrieval_bench import registry
+from retrieval_bench.errors import CardError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.job import Floor
-from retrieval_bench.specs import SystemCard
+from retrieval_bench.specs import SystemCard, params
 from retrieval_bench.tuning.bench import Bench
 from retrieval_bench.tuning.proposals import Guide, build_of_the_card, of_the_card
 from retrieval_bench.tuning.results import Sampler, Search
-from retrieval_bench.tuning.space import space_of, suggest
+from retrieval_bench.tuning.space import Dimensions, space_of, suggest
 from retrieval_bench.tuning.targets import Target
 from retrieval_bench.types import Params, TrialRecord
 
@@ -24,13 +25,14 @@ QUICK = Effort(seconds=0.5, concurrent_seconds=0.02)
 """How long a trial is measured: enough to choose by. The chosen setting is measured again with the full effort."""
 SEARCHES = 4  # search settings tried on one build before the next is made
 _SHORTFALL = "shortfall"
+_DRAWS = 100  # in a row whose parameters do not go together: then the space holds none that do
 
 
 def search(
     bench: Bench, card: SystemCard, target: Target, *, sampler: Sampler, seed: int, trials: int | None,
     seconds: float | None, on_trial: Callable[[TrialRecord], None] | None = None,
 ) -> Search:  # fmt: skip
-    """Try settings until the trials or the seconds are used.
+    """Try settings until the trials or the seconds are used, or until one is refused for want of the data's encoder.
 
     A setting whose quality on tuning queries surely misses the target is hopeless, and its speed is not measured.
     Search settings are cheap and builds are not, so each build is asked for a few of them. First come the card's own
@@ -40,11 +42,10 @@ def search(
     where it was interrupted.
 
     Raises:
-        CardError: the card's space does not fit its backend.
+        CardError: the card's space does not fit its backend, or holds no build whose parameters go together.
     """
     plugin: Any = (registry.indexes if card.kind == "index" else registry.rankers).get(card.backend)
     build_space, search_space = space_of(card)
-    search_model: type[Params] = plugin.SearchParams if card.kind == "index" else Params
     floor = None if target.metric is None or target.least is None else Floor(metric=target.metric, least=target.least)
     study = _study(_sampler(sampler, seed, trials))
     done: list[TrialRecord] = []
@@ -58,11 +59,7 @@ def search(
         search_space, searches=SEARCHES, reaching=guided and target.least is not None,
     )  # fmt: skip
     while not _used(len(done), spent, trials, seconds):
-        if fixed := guide.fixed((best.build, best.search) if best else None):
-            study.enqueue_trial(fixed)
-        trial = study.ask()
-        build = suggest(trial, "build", build_space, plugin.BuildParams)
-        setting = suggest(trial, "search", search_space, search_model)
+        trial, build, setting = _drawn(study, guide, best, card, build_space, search_space)
         record = bench.measure(card, build, setting, splits=("tune",), effort=QUICK, floor=floor)
         done.append(record)
         if record.build_id not in builds:
@@ -84,10 +81,41 @@ def search(
         guide.told(trial.params, answered=record.outcome == "ok", short=target.missing(record))
         if on_trial is not None:
             on_trial(record)
+        if bench.lacks_encoder(record):
+            break
     return Search(
         seed=seed, trials=tuple(r.trial_id for r in done), hopeless=hopeless, seconds=spent,
         first_met=first_met, **(best._asdict() if best else {}),
     )  # fmt: skip
+
+
+def _drawn(
+    study: optuna.Study, guide: Guide, best: _Best | None, card: SystemCard, build_space: Dimensions,
+    search_space: Dimensions,
+) -> tuple[optuna.Trial, dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """The next trial whose build parameters go together, and its build and search parameters; other draws cost nothing.
+
+    Raises:
+        CardError: none of many draws goes together.
+    """
+    plugin: Any = (registry.indexes if card.kind == "index" else registry.rankers).get(card.backend)
+    search_model: type[Params] = plugin.SearchParams if card.kind == "index" else Params
+    for left in reversed(range(_DRAWS)):
+        if fixed := guide.fixed((best.build, best.search) if best else None):
+            study.enqueue_trial(fixed)
+        trial = study.ask()
+        build = suggest(trial, "build", build_space, plugin.BuildParams)
+        setting = suggest(trial, "search", search_space, search_model)
+        try:
+            params(plugin.BuildParams, {**card.build, **build}, where=f"card {card.name!r}, a build in its space")
+            break
+        except CardError:
+            if not left:
+                raise
+            trial.set_constraint(_SHORTFALL, 1.0)
+            study.tell(trial, state=TrialState.PRUNED)
+            guide.told(trial.params, answered=False, short=math.inf)
+    return trial, build, setting
 
 
 class _Best(NamedTuple):

@@ -110,7 +110,7 @@ def tune(
         turns = _in_turns(bench, systems, _written(folder)) if wanted.objective == "qps" else None
         tuning = Tuning(
             dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
-            systems=tuple(systems), turns=turns,
+            systems=tuple(systems), turns=turns, notes=bench.notes,
         )  # fmt: skip
         write_text(folder / "tuning.json", tuning.model_dump_json(indent=1) + "\n")
     return tuning

@@ -1,19 +1,26 @@
-"""A run whose encoder cannot be had: who needs it is refused by name, the others are measured."""
+"""A run, a tuning or a gate whose encoder cannot be had: who needs it is refused by name, the others go on."""
 
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("bm25s")
 pytest.importorskip("faiss")
 pytest.importorskip("sentence_transformers")
 
 import retrieval_bench as rb
-from retrieval_bench.errors import DataError
+from retrieval_bench.cli import app
+from retrieval_bench.errors import DataError, RetrievalBenchError, UnavailableError
 from retrieval_bench.measure.clock import Effort
+from retrieval_bench.regress import Report
+from retrieval_bench.regress import run as gate
+from retrieval_bench.runner import encoding
+from retrieval_bench.types import TrialRecord
 
 TEXTS = ["A crane lifts steel.", "A bird dances.", "Sorting a list of numbers.", "Steel beams and a list."]
 OWN = 'name = "{name}"\nsummary = "x"\nkind = "ranker"\nbackend = "dense"\n[build]\nencoder = "{encoder}"\n'
@@ -76,3 +83,43 @@ def test_a_ranker_with_an_encoder_of_its_own_does_not_need_the_runs(texts: str, 
     assert {name: outcome for name, (outcome, _) in found.items()} == {"flat": "refused", "own": "refused"}
     assert f"{tmp_path / 'empty'}: holds no model weights" in found["flat"][1]
     assert f"{tmp_path / 'own'}: holds no model weights" in found["own"][1]
+
+
+def test_tuning_goes_on_with_who_needs_no_encoder(texts: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from retrieval_bench.tuning import tune
+
+    (tmp_path / "empty").mkdir()
+    told: list[TrialRecord] = []
+    done = tune(
+        texts, indexes=["flat"], rankers=["bm25", "dense"], encoder=str(tmp_path / "empty"), tune_share=0.5,
+        target="nDCG@10", budget=rb.Budget(threads=1, tuning_trials=2), effort=QUICK, out=tmp_path / "out",
+        on_trial=told.append,
+    )  # fmt: skip
+    assert done.winner is not None
+    assert done.winner.system == "bm25"
+    refused = [record for record in told if record.outcome == "refused"]
+    assert [record.system for record in refused] == ["flat", "dense"]  # once each, whatever the budget
+    assert all("empty: holds no model weights" in record.reason for record in refused)
+
+
+def test_the_gate_goes_on_with_who_needs_no_encoder(texts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compared(label: str, *_: object) -> Report:
+        if label == "dense":
+            raise RetrievalBenchError("base: its process ended: no network")
+        return Report(system=label, complaints=[], detectable=1.01, rounds=15)
+
+    def lost(name: str | None) -> None:
+        raise UnavailableError("no network")
+
+    monkeypatch.setattr(encoding, "load_encoder", lost)
+    monkeypatch.setattr(gate, "checked_out", lambda revision, root: nullcontext(root))
+    monkeypatch.setattr(gate, "_report", compared)
+    asked = ["--dataset", texts, "--index", "flat", "--ranker", "dense", "--ranker", "bm25"]
+    said = CliRunner().invoke(app, ["regress", "--base", "HEAD", *asked])
+    assert said.output.splitlines() == [
+        "flat: not compared: no network", "dense: not compared: base: its process ended: no network",
+        "bm25: no drop seen",
+    ]  # fmt: skip
+    assert said.exit_code == 1  # what was not compared has not passed
+    assert CliRunner().invoke(app, ["regress", "--base", "HEAD", *asked[:2], "--ranker", "bm25"]).exit_code == 0

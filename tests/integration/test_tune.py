@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_up_text import beir_folder
 from typer.testing import CliRunner
 
 import retrieval_bench as rb
@@ -157,6 +158,16 @@ def test_the_command_says_what_it_picked(tuned: Tuned, first: Tuning) -> None:
     assert held_out is not None
     assert f"Pick for qps@neighbor_recall@10=0.9: lists ({held_out.trial})" in said.output
     assert "+0.0000" in said.output
+
+
+def test_the_command_says_which_queries_were_left_out(tmp_path: Path) -> None:
+    texts = beir_folder(tmp_path / "texts", splits={"dev": slice(0, 30), "test": slice(30, 60)})
+    with (texts / "queries.jsonl").open("a") as file:
+        file.write('\n{"_id": "q-river-owner", "text": "once more"}')
+    ordinary = ["--trials", "1", "--threads", "1", "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(app, ["tune", str(texts), "--ranker", "bm25", *ordinary])
+    assert said.exit_code == 0, said.output
+    assert f"{texts}: of queries with one id the first is kept; left out: 'q-river-owner'" in said.output
 
 
 def test_a_tuning_that_goes_on_keeps_the_builds_of_its_picks(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from retrieval_bench import registry, specs
 from retrieval_bench.contract import check_hits
@@ -49,6 +51,7 @@ def test_weighted_fusion_by_hand() -> None:
     found = weighted([first, second], [0.8, 0.2], 4)
     assert found.rows.tolist() == [[3, 1, 4, 2]]
     np.testing.assert_allclose(found.scores, [[0.8, 0.6, 0.1, 0]], atol=1e-6)
+    assert weighted([first, second], [1, 0], 4).rows.tolist() == [[3, 1, 2, -1]]
 
 
 def test_the_better_ranking_gets_the_weight() -> None:
@@ -72,6 +75,36 @@ def test_weights_are_checked() -> None:
     for weights in ([0.5], [1, -1], [0, 0]):
         with pytest.raises(CardError, match="2 numbers, none below 0"):
             specs.params(HybridParams, {"weights": weights, "fusion": "weighted"}, where="test")
+    with pytest.raises(CardError, match="finite number"):
+        specs.params(HybridParams, {"weights": [math.nan, math.nan], "fusion": "weighted"}, where="test")
+    with pytest.raises(CardError, match="weights belong to fusion = 'weighted'; rrf takes none"):
+        specs.params(HybridParams, {"weights": [0.5, 0.5], "fusion": "rrf"}, where="test")
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_learned_weights_are_never_all_zero(data: st.DataObject) -> None:
+    m = data.draw(st.integers(1, 3))
+    order = st.permutations(range(5))
+    rankings = [
+        hits_of([data.draw(order)[:3] for _ in range(m)], [[1, 0.5, 0]] * m)
+        for _ in range(data.draw(st.integers(1, 3)))
+    ]
+    weights = learned_weights(rankings, qrels_of(*([data.draw(st.integers(0, 9))] for _ in range(m))))
+    assert sum(weights) == pytest.approx(1, abs=1e-5)
+    assert min(weights) >= 0
+
+
+def test_weights_that_no_question_tells_apart_are_equal_and_noted() -> None:
+    corpus, examples, queries, _ = learnable()
+    ranker = Fusion()
+    params = HybridParams.model_validate({"rankers": ["bm25", "bm25"], "fusion": "weighted", "depth": 12})
+    ranker.build(corpus, params, Budget(), examples=examples)
+    assert ranker.params.weights == (0.5, 0.5)
+    assert ranker.notes == [
+        f"hybrid: no other weights are better on the {len(examples.queries)} questions: all are equal."
+    ]
+    check_hits(ranker.rank(queries, 40), len(queries), 40, len(corpus))
 
 
 def test_grades_of_hits() -> None:
@@ -200,15 +233,16 @@ def test_how_many_are_asked_for_does_not_change_weighted_fusion() -> None:
     np.testing.assert_array_equal(np.sort(whole.rows), np.sort(ranker._parts[0].rank(queries, n).rows))  # all found
 
 
-def test_deeper_hits_of_a_ranker_without_weight_are_left_out() -> None:
+def test_a_ranker_without_weight_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, _, queries, _ = learnable()
     parts = ["bm25", {"ranker": "bm25", "build": {"k1": 5, "b": 1}}]
-    params = {"rankers": parts, "fusion": "weighted", "weights": [1, 0], "depth": 1}
+    params = {"rankers": parts, "fusion": "weighted", "weights": [1, 0], "depth": 12}
     ranker = Fusion()
     ranker.build(corpus, HybridParams.model_validate(params), Budget())
-    for found, first, second in zip(*(one.rank(queries, 20).rows for one in (ranker, *ranker._parts)), strict=True):
-        upper = dict.fromkeys([first[0], second[0]])
-        assert found.tolist() == [*upper, *(row for row in first if row not in upper)][:20]
+    first, second = ranker._parts
+    monkeypatch.setattr(second, "rank", lambda *_: pytest.fail("asked"))
+    for k in (5, 12, 40):
+        np.testing.assert_array_equal(ranker.rank(queries, k).rows, first.rank(queries, k).rows)
 
 
 @pytest.mark.parametrize("name", CARDS)

@@ -37,6 +37,7 @@ LONG = " ".join(f"w{i}" for i in range(5000)) + " crane"
 SCRIPT = """
 import json, sys, tempfile
 from pathlib import Path
+from retrieval_bench.encoders import _bar
 from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.rankers.lucene import Lucene, LuceneParams
 from retrieval_bench.types import Budget, Corpus, Queries
@@ -89,6 +90,11 @@ for name, given, settings in (("no titles", corpus, {}), ("expanded fields", tit
 stopped = Corpus(ids=["a", "b"], texts=["the", ""])
 found["nothing"] = failure(lambda: Lucene().build(stopped, LuceneParams(heap_megabytes=256), Budget()))
 found["heap"] = failure(lambda: Lucene().build(corpus, LuceneParams(heap_megabytes=512), Budget()))
+found["steps"] = []
+_bar.tell_run(lambda **event: found["steps"].append(event))
+_bar._SECONDS = 0.0
+many = Corpus(ids=[str(i) for i in range(4500)], texts=["crane"] * 4500)
+Lucene().build(many, LuceneParams(heap_megabytes=256), Budget(threads=1))
 sys.stderr.write("@@" + json.dumps(found))
 """
 
@@ -169,6 +175,10 @@ def test_what_cannot_be_done_is_said(found: dict[str, Any]) -> None:
         "DataError: lucene: no document holds a word besides stop words; there is nothing to index"
     )
     assert "heap of 256 MiB, 512 MiB are asked for" in found["heap"]
+
+
+def test_a_long_build_says_how_far_it_is(found: dict[str, Any]) -> None:
+    assert found["steps"] == [{"doing": "indexing", "done": done, "of": 4500} for done in (2000, 4000, 4500)]
 
 
 def test_without_pyserini_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

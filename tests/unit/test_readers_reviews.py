@@ -5,11 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from retrieval_bench.datasets import load_dataset
+from retrieval_bench.cli import app
+from retrieval_bench.datasets import clef_tar, load_dataset
 from retrieval_bench.datasets.clef_tar import read_reviews
 from retrieval_bench.datasets.screening import read_review
 from retrieval_bench.errors import CardError, DataError, UsageError
+from retrieval_bench.specs import DatasetCard
 from retrieval_bench.study.reviews import load_reviews
 
 HEADER = ["id", "title", "abstract", "included"]
@@ -179,10 +182,10 @@ def test_bad_clef_tar(clef: Path) -> None:
     with pytest.raises(DataError, match="CD000002: has no part 'Title:'"):
         read_reviews(clef)
     topic.write_text("Topic: CD000001\nTitle: T\nPids:\n12\n", encoding="utf-8")
-    with pytest.raises(DataError, match="stands in two files"):
+    with pytest.raises(DataError, match="CD000002: the topic 'CD000001' stands in another file too"):
         read_reviews(clef)
     topic.write_text("Topic: CD000002\nTitle: T\nPids:\n99\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"lacks 1 of its 1 records, such as '99'"):
+    with pytest.raises(DataError, match=r"CD000002: corpus.jsonl lacks 1 of its 1 records, such as '99'"):
         read_reviews(clef)
     topic.unlink()
     corpus = clef / "corpus.jsonl"
@@ -193,3 +196,54 @@ def test_bad_clef_tar(clef: Path) -> None:
     corpus.write_text('{"_id": "11", "title": "", "text": "x"}', encoding="utf-8")
     with pytest.raises(DataError, match="'qrel' and 'abs'"):
         read_reviews(clef)
+
+
+def screening(*arguments: str) -> tuple[int, str]:
+    """Exit code and what is said."""
+    for package in ("sklearn", "bm25s"):
+        pytest.importorskip(package)
+    done = CliRunner().invoke(app, ["screening", *arguments, "--ranker", "bm25", "--text", "title", "--starts", "0"])
+    return done.exit_code, done.output
+
+
+def test_the_other_topics_go_on_after_a_bad_one(clef: Path) -> None:
+    bad, other = clef / "topics" / "CD000002", clef / "topics" / "CD000003"
+    bad.write_text("Topic: CD000002\nPids:\n12\n", encoding="utf-8")
+    other.write_text("Topic: CD000001\nTitle: again\nPids:\n12\n", encoding="utf-8")
+    code, said = screening(str(clef))
+    assert code == 1
+    assert f"{bad}: failed: has no part 'Title:'" in said
+    assert f"{other}: failed: the topic 'CD000001' stands in another file too; keep one of them" in said
+    assert "CD000001: bm25 (title): WSS@95" in said
+
+
+def test_no_usable_topic_is_an_error(clef: Path) -> None:
+    for topic in (clef / "topics").iterdir():
+        topic.write_text("no topic", encoding="utf-8")
+    code, said = screening(str(clef))
+    assert code == 1
+    assert said.count("has no part 'Topic:'") == 2
+    assert f"{clef}: failed: none of its 2 topics can be read and is judged" in said
+
+
+def test_a_topic_that_the_system_does_not_give_is_one_line(clef: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(clef_tar, "numbered_lines", refused)
+    told: list[str] = []
+    with pytest.raises(DataError, match="none of its 2 topics"):
+        read_reviews(clef, on_error=lambda _, error: told.append(str(error)))
+    first = clef / "topics" / "CD000001"
+    assert told[0] == f"{first}: cannot be read (Permission denied); mend its permissions or get it again"
+
+
+def test_a_topic_that_is_asked_for_does_not_need_the_others(clef: Path) -> None:
+    (clef / "topics" / "CD000002").write_text("Topic: CD000002\nPids:\n12\n", encoding="utf-8")
+    card = {"name": "t", "summary": "", "reader": "clef_tar"}
+    good, bad = (
+        DatasetCard.model_validate({**card, "options": {"topic": topic}}) for topic in ("CD000001", "CD000002")
+    )
+    assert clef_tar.read(good, clef).meta["topic"] == "Tests for malaria"
+    with pytest.raises(DataError, match="CD000002: has no part 'Title:'"):
+        clef_tar.read(bad, clef)

@@ -107,8 +107,11 @@ def test_reproduce_goes_on_after_a_bad_set_and_counts_what_failed(
     }
     monkeypatch.setattr(module, "reference_sets", lambda: sets)
     monkeypatch.delenv("RETRIEVAL_BENCH_DATA", raising=False)
+    with (folder / "queries.jsonl").open("a") as file:
+        file.write("\n" + json.dumps({"_id": "q1", "text": "once more"}))
     done = CliRunner().invoke(app, ["reproduce", "good"])
     assert done.exit_code == 0, done.output
+    assert f"{folder}: of queries with one id the first is kept; left out: 'q1'" in done.output
     done = CliRunner().invoke(app, ["reproduce", "bad", "good"])
     assert done.exit_code == 1
     assert "broken: failed: " in done.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,10 +26,20 @@ def output(*command: str) -> str:
     return done.output
 
 
-def test_matryoshka(tiny: str, toy: str, tmp_path: Path) -> None:
-    out = str(tmp_path / "m")
-    said = output("matryoshka", toy, "--out", out, "--from", tiny, "--dim", "8", "--dim", "32", *SMALL)
+def with_blank_query(folder: Path) -> str:
+    """A collection with a query that has no text."""
+    toy_collection(folder, seed=1)
+    for name, line in (("queries.jsonl", json.dumps({"_id": "q96", "text": " "})), ("qrels/test.tsv", "q96\td0\t1")):
+        with (folder / name).open("a") as file:
+            file.write(f"{line}\n")
+    return str(folder)
+
+
+def test_matryoshka(tiny: str, tmp_path: Path) -> None:
+    out, data = str(tmp_path / "m"), with_blank_query(tmp_path / "other")
+    said = output("matryoshka", data, "--out", out, "--from", tiny, "--dim", "8", "--dim", "32", *SMALL)
     assert "Held-out gain" in said
+    assert said.count(f"{data}: queries without a text are left out: 'q96'") == 1
     assert f"Model: {out}" in said
     assert load_encoder(out).dim == 32
 
@@ -39,21 +50,25 @@ def test_cocosoda(tiny: str, toy: str, tmp_path: Path) -> None:
     assert load_encoder(out).dim == 32
 
 
-def test_cross_encoder(tiny: str, toy: str, tmp_path: Path) -> None:
-    out = str(tmp_path / "m")
-    command = ["cross-encoder", toy, "--out", out, "--from", tiny, "--depth", "4", "--device", "cpu", *SMALL]
-    assert f"Model: {out}" in output(*command, "--queries", "2")
+def test_cross_encoder(tiny: str, tmp_path: Path) -> None:
+    out, data = str(tmp_path / "m"), with_blank_query(tmp_path / "other")
+    command = ["cross-encoder", data, "--out", out, "--from", tiny, "--depth", "4", "--device", "cpu", *SMALL]
+    said = output(*command, "--queries", "2")
+    assert f"Model: {out}" in said
+    assert said.count("left out: 'q96'") == 1
     assert output(*command, "--queries", "3") != output(*command, "--queries", "2")
     load_scorer("cross_encoder", {"model": out}, where="here")
 
 
 def test_moe_and_soup(tiny: str, toy: str, tmp_path: Path) -> None:
-    other, out, mixed = str(toy_collection(tmp_path / "other", seed=1)), tmp_path / "moe", str(tmp_path / "soup")
+    other, out, mixed = with_blank_query(tmp_path / "other"), tmp_path / "moe", str(tmp_path / "soup")
     said = output("moe", toy, other, "--out", str(out), "--from", tiny, *SMALL)
     assert "Mixture of experts over one model per domain" in said
+    assert said.count("queries without a text are left out: 'q96'") == 1
     runs = [str(out / "joint"), str(out / "alone" / "toy")]
-    said = output("soup", *runs, "--out", mixed, "--choose-on", toy, "--from", tiny, "--share", "1.0")
+    said = output("soup", *runs, "--out", mixed, "--choose-on", other, "--from", tiny, "--share", "1.0")
     assert "Kept " in said
+    assert "left out: 'q96'" in said
     assert load_encoder(mixed).dim == 32
     done = CliRunner().invoke(app, ["train", "soup", *runs, "--out", mixed, "--kind", "watery"])
     assert done.exit_code != 0

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import pytest
 from made_up_run import trial
 
+from retrieval_bench import registry
 from retrieval_bench.errors import CardError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Turns
@@ -93,6 +94,38 @@ class Pretended:
         return record.model_copy(
             update={"measurements": (*record.measurements, exact("build_seconds", "s", 10.0)), "seconds": 1.0}
         )
+
+    def lacks_encoder(self, record: TrialRecord) -> bool:
+        return False
+
+
+class Lexical(Pretended):
+    """A bench that takes no parameters that do not go together, as the real one."""
+
+    def measure(self, card: SystemCard, build: dict[str, Any], search: dict[str, Any], **rest: Any) -> TrialRecord:
+        registry.rankers.get(card.backend).BuildParams.model_validate(card.build | build)
+        self.settings.append(build)
+        return trial("bm25", f"bm25-{len(self.settings)}", {"tune/nDCG@10": 0.5})
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])
+def test_parameters_that_do_not_go_together_are_not_tried(sampler: Sampler) -> None:
+    pytest.importorskip("bm25s")
+    bench, target = Lexical(), parse_target("nDCG@10")
+    asked: dict[str, Any] = {"sampler": sampler, "seed": 0, "trials": 40, "seconds": None}
+    done = search(bench, system_card("bm25"), target, **asked)  # type: ignore[arg-type]
+    assert len(done.trials) == 40
+    assert {build["lengths"] for build in bench.settings} == {"exact", "lucene"}
+    assert any(build["method"] != "lucene" for build in bench.settings)
+
+
+def test_a_space_without_parameters_that_go_together_is_an_error() -> None:
+    pytest.importorskip("bm25s")
+    space = {"build": {"method": ["atire"], "lengths": ["lucene"]}}
+    card = SystemCard.model_validate({**system_card("bm25").model_dump(), "space": space})
+    asked: dict[str, Any] = {"sampler": "random", "seed": 0, "trials": None, "seconds": 1.0}
+    with pytest.raises(CardError, match="lengths = 'lucene' belongs to method = 'lucene'"):
+        search(Lexical(), card, parse_target("nDCG@10"), **asked)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "random"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrieval_bench.encoders._bar import progress_bar
+from retrieval_bench.encoders._bar import steps
 from retrieval_bench.files import atomic_file, home
 from retrieval_bench.rankers._cur.factors import Known
 from retrieval_bench.scorers import Metered
@@ -35,8 +35,7 @@ def scored(scorer: Metered, documents: Sequence[str], queries: Sequence[str], ro
     """
     folder = home() / "scores" / scorer.scorer.revision / digest(documents)
     found = []
-    with progress_bar(shown=True) as bar:
-        task = bar.add_task("scoring anchors", total=len(queries))
+    with steps("scoring anchors", len(queries)) as advance:
         for query, chosen in zip(queries, rows, strict=True):
             path = folder / f"{digest(query, chosen.astype('<i8').tobytes().hex())}.npy"
             try:
@@ -49,5 +48,5 @@ def scored(scorer: Metered, documents: Sequence[str], queries: Sequence[str], ro
                 with atomic_file(path) as temporary:
                     np.save(temporary, scores)
             found.append(Known(chosen, scores))
-            bar.advance(task)
+            advance(1)
     return found
