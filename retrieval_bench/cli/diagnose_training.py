@@ -71,7 +71,7 @@ def generalisation(
 
 def _query_vectors(data: Dataset, training: Path | None) -> tuple[FloatArray, FloatArray, str]:
     """Test and training queries in one space: the data's own where it has both, else the packaged encoder's."""
-    from retrieval_bench.datasets.query_file import read_queries
+    from retrieval_bench.datasets import read_queries
     from retrieval_bench.encoders import cached_encode, load_encoder
 
     asked, split = data.queries["test"], data.queries.get("train")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from retrieval_bench.datasets._asked import notes_of
 from retrieval_bench.datasets._load import load_dataset, local_copy, place_name
 from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors, exact_scores
+from retrieval_bench.datasets._query_file import read_queries
 from retrieval_bench.datasets._reviews import Representation, Review
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "local_copy",
     "notes_of",
     "place_name",
+    "read_queries",
 ]

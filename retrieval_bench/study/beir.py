@@ -16,7 +16,8 @@ from retrieval_bench.errors import RetrievalBenchError, UnavailableError, Unknow
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import libraries
-from retrieval_bench.runner.run import OnEvent, Run, run
+from retrieval_bench.runner.execute import OnEvent
+from retrieval_bench.runner.run import Run, run
 from retrieval_bench.specs import dataset_cards, system_card
 from retrieval_bench.types import TrialRecord
 

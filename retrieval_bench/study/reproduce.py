@@ -12,7 +12,8 @@ from retrieval_bench.datasets import local_copy
 from retrieval_bench.errors import RetrievalBenchError, UnavailableError, UnknownNameError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.runner.run import OnEvent, Run, run
+from retrieval_bench.runner.execute import OnEvent
+from retrieval_bench.runner.run import Run, run
 from retrieval_bench.specs import validated
 from retrieval_bench.types import Frozen
 

@@ -13,10 +13,11 @@ from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import usable_cores
 from retrieval_bench.records import Store
 from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
+from retrieval_bench.runner.execute import OnEvent, execute
 from retrieval_bench.runner.job import Floor
 from retrieval_bench.runner.plan import plan_builds
 from retrieval_bench.runner.prepared import opened, store
-from retrieval_bench.runner.run import OnEvent, chosen_cards, execute
+from retrieval_bench.runner.run import chosen_cards
 from retrieval_bench.runner.score import measured, primary
 from retrieval_bench.specs import SystemCard
 from retrieval_bench.types import Budget, Metric, Split, TrialRecord

@@ -11,8 +11,8 @@ from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Turns
+from retrieval_bench.runner.execute import OnEvent
 from retrieval_bench.runner.finals import in_turns, near_the_fastest
-from retrieval_bench.runner.run import OnEvent
 from retrieval_bench.specs import SystemCard, system_card
 from retrieval_bench.statistics import unpaired_interval
 from retrieval_bench.tuning.bench import Bench
