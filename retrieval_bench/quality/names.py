@@ -34,13 +34,13 @@ class QualityMetric:
 
 
 def parse(name: str) -> QualityMetric:
-    """Read a metric name, in any case: ``ndcg@10`` is ``nDCG@10``.
+    """Read a metric name, in any case: ``ndcg@10`` is ``nDCG@10``, and so is trec_eval's ``ndcg_cut_10``.
 
     Raises:
         UnknownNameError: no such family; names the nearest.
         UsageError: the cut is missing, or is not a whole number of at least 1.
     """
-    family, at, cut = name.strip().partition("@")
+    family, at, cut = _ours(name.strip()).partition("@")
     known = _SPELLINGS.get(family.lower())
     if known is None:
         raise UnknownNameError("metric", name, [f"{n}{at}{cut}" for n in _SPELLINGS.values()])
@@ -51,3 +51,12 @@ def parse(name: str) -> QualityMetric:
     if not re.fullmatch(r"0*[1-9][0-9]{0,8}", cut):
         raise UsageError(f"metric {name!r}: the cut must be a whole number of at least 1, as in '{known}@10'")
     return QualityMetric(known, int(cut))
+
+
+def _ours(name: str) -> str:
+    """A name as trec_eval writes it in our form; any other as it is."""
+    if found := re.fullmatch(r"(ndcg|map)_cut_(\d+)|(p|recall|success)_(\d+)|(recip_rank)", name.lower()):
+        family = found[1] or found[3] or "MRR"
+        cut = found[2] or found[4]
+        return f"{family}@{cut}" if cut else family
+    return name

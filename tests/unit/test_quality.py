@@ -222,3 +222,14 @@ class TestNeighborRecall:
             quality.outside_exact(rows([1]), self.exact, 2)
         with pytest.raises(DataError, match="true scores"):
             quality.neighbor_recall(rows([1], [1]), self.exact, 2, np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("ndcg_cut_10", "nDCG@10"), ("map_cut_100", "MAP@100"), ("map", "MAP"), ("P_5", "P@5"),
+        ("recall_100", "recall@100"), ("recip_rank", "MRR"), ("success_1", "success@1"),
+    ],
+)  # fmt: skip
+def test_names_of_trec_eval_are_known(theirs: str, ours: str) -> None:
+    assert str(quality.parse(theirs)) == ours
