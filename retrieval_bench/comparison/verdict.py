@@ -101,7 +101,10 @@ class Verdict:
 
     @property
     def word(self) -> Literal["better", "worse", "no difference", "better and worse"]:
-        """Of quality and speed together; ``better and worse`` where each favours another."""
+        """Of quality and speed together; ``better and worse`` where each favours another.
+
+        It errs hardly more often than quality alone: a speed is claimed only where new processes agree (``again``).
+        """
         words = {f.word for f in (self.quality, self.speed) if f is not None} - {"no difference"}
         if len(words) == 2:
             return "better and worse"
