@@ -10,7 +10,7 @@ import pytest
 from made_up_files import DOCUMENTS, QRELS, QUERIES, gaussian, write_beir, write_bin
 
 from retrieval_bench.cli._app import run_folder
-from retrieval_bench.datasets import exact_neighbors, load_dataset, place_name
+from retrieval_bench.datasets import exact_neighbors, load_dataset, notes_of, place_name
 from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard
@@ -219,19 +219,22 @@ def test_readers_of_others_are_checked_too(
 
 def test_own_documents_are_told_by_id_and_text(tmp_path: Path) -> None:
     documents = [
-        {"_id": "1", "title": "On owls", "text": "Owls  fly\nat night, and see well."},
+        {"_id": "1", "title": "On owls", "text": "Owls  fly\nat night."},
         {"_id": "2", "text": "Something else."},
         {"_id": "3", "text": "A third."},
     ]
-    queries = [{"_id": "1", "text": "owls fly at night"}, {"_id": "2", "text": "what else"}]
-    qrels = {"test": [("1", "3", 1), ("2", "3", 1)]}
-    folder = write_beir(tmp_path / "numbers", documents=documents, queries=queries, qrels=qrels)
+    asked_for = (("part", "Owls fly", None), ("text", "Owls fly at night.", 0), ("title", "On  owls", 0))
+    for name, text, row in (*asked_for, ("both", "On owls Owls fly at night.", 0)):
+        queries = [{"_id": "1", "text": text}, {"_id": "2", "text": "Something"}]
+        qrels = {"test": [("1", "3", 1), ("2", "3", 1)]}
+        data = load_dataset(str(write_beir(tmp_path / name, documents=documents, queries=queries, qrels=qrels)))
+        own = data.queries["test"].own_rows
+        assert (None if own is None else own.tolist()) == (None if row is None else [row, -1])
+        said = () if row is None else ("the own documents of 1 of 2 test queries are left out of their results",)
+        assert notes_of(data) == said
+    qrels["test"].append(("1", "1", 1))  # an answer is no own document, though it be the query's very text
+    folder = write_beir(tmp_path / "answer", documents=documents, queries=queries, qrels=qrels)
     assert load_dataset(str(folder)).queries["test"].own_rows is None
-    queries[0]["text"] = "Owls fly at night"
-    folder = write_beir(tmp_path / "arguana", documents=documents, queries=queries, qrels=qrels)
-    own = load_dataset(str(folder)).queries["test"].own_rows
-    assert own is not None
-    assert own.tolist() == [0, -1]
 
 
 def test_own_documents_that_a_card_declares(home_folder: Path) -> None:
