@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from retrieval_bench.datasets._json_lines import json_lines
 from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
@@ -87,7 +88,7 @@ def _unquoted(field: str) -> str:
 def _json_qrels(path: Path) -> Judgments:
     rows = JudgmentRows(str(path))
     for number, row in json_lines(path):
-        values = [row.get(key) for key in _KEYS] if isinstance(row, dict) else []
+        values: list[Any] = [row.get(key) for key in _KEYS] if isinstance(row, dict) else []
         if not values or not all(isinstance(value, str | int | float) for value in values):
             raise DataError(f"{path}:{number}: needs the keys {', '.join(map(repr, _KEYS))} with a value each")
         query_id, document_id, grade = values
