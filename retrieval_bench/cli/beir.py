@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from retrieval_bench.cli._app import app, console, problems
 from retrieval_bench.cli._each import EachSet
@@ -17,7 +20,8 @@ from retrieval_bench.errors import UsageError
 )
 def beir(
     sets: Annotated[
-        list[str] | None, typer.Argument(metavar="[SET]...", help="BEIR sets by name, or folders in BEIR layout.")
+        list[str] | None,
+        typer.Argument(metavar="[SET]...", help="BEIR sets by name, or folders in BEIR layout or of such."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All BEIR sets; those that cannot be had are skipped.")] = False,
     ranker: Annotated[list[str] | None, typer.Option(help="Ranker card; repeat for more.")] = None,
@@ -38,10 +42,20 @@ def beir(
         for done in run_beir(
             names, rankers=ranker or RANKERS, encoder=encoder, seconds=measure_seconds, out=out, on_event=progress
         ):
-            if done.run is None:
+            if done.means:
+                console.print(_mean_table(done.dataset, done.means))
+            elif done.run is None:
                 each.tell(done.dataset, done.problem, absent=done.absent)
-                continue
-            console.print(table(done.run.records, done.run.summary))
+            else:
+                console.print(table(done.run.records, done.run.summary))
             for file in done.files:
                 console.print(str(file), highlight=False, soft_wrap=True)
     each.leave()
+
+
+def _mean_table(name: str, means: Mapping[str, Mapping[str, float]]) -> Table:
+    metrics = list(next(iter(means.values())))
+    shown = Table("ranker", *metrics, title=f"{escape(name)}: mean over its parts", title_justify="left")
+    for ranker, values in means.items():
+        shown.add_row(escape(ranker), *(f"{values[metric]:.4f}" for metric in metrics))
+    return shown

@@ -6,6 +6,7 @@ Readers are asked for through ``load_dataset`` alone, so that everything that en
 from __future__ import annotations
 
 from retrieval_bench.datasets._asked import notes_of
+from retrieval_bench.datasets._detect import holds_beir
 from retrieval_bench.datasets._load import load_dataset, local_copy, place_name
 from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors, exact_scores
 from retrieval_bench.datasets._query_file import read_queries
@@ -17,6 +18,7 @@ __all__ = [
     "cached_neighbors",
     "exact_neighbors",
     "exact_scores",
+    "holds_beir",
     "load_dataset",
     "local_copy",
     "notes_of",

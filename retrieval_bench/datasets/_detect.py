@@ -51,8 +51,13 @@ def card_for_path(path: Path) -> DatasetCard:
     )
 
 
+def holds_beir(folder: Path) -> bool:
+    """Whether a folder holds the documents and queries of a BEIR set."""
+    return all(plain_or_gzipped(folder, name) for name in ("corpus.jsonl", "queries.jsonl"))
+
+
 def _folder_reader(folder: Path) -> str | None:
-    if plain_or_gzipped(folder, "queries.jsonl") and plain_or_gzipped(folder, "corpus.jsonl"):
+    if holds_beir(folder):
         return "beir"
     if (folder / "topics").is_dir() and plain_or_gzipped(folder, "corpus.jsonl"):
         return "clef_tar"

@@ -11,8 +11,10 @@ import numpy as np
 from retrieval_bench.errors import DataError
 from retrieval_bench.types import IntArray, Qrels, Queries
 
-# Large published pools judge some documents that their corpus lacks (CACM: 55 of 796); elsewhere it is a mistake.
-_MOST_LACKING, _LARGE_POOL = 0.1, 100
+# Published pools judge some documents that their corpus lacks (CACM: 55 of 796), and sets that were cut down judge
+# more; where most judgments name what is not there, the files do not belong together.
+_MOST_UNKNOWN = 0.5
+_HIGHEST_GRADE = 2**31 - 1  # so that sums of grades stay exact
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +61,21 @@ class JudgmentRows:
         self._documents: list[str] = []
         self._grades: list[int] = []
         self._lines: list[int] = []
+        self._seen: set[tuple[str, str, int]] = set()
 
-    def add(self, query_id: str, document_id: str, grade: str | int, line: int) -> None:
-        """Append one row.
+    def add(self, query_id: str, document_id: str, grade: str | float, line: int) -> None:
+        """Append one row, unless an earlier one says the same.
 
         Raises:
-            DataError: the grade is not a whole number.
+            DataError: the grade is not a whole number, or far too large.
         """
-        try:
-            value = int(grade)
-        except ValueError as error:
-            raise DataError(
-                f"{self._source}:{line}: the grade {grade!r} is not a whole number; grades are 0, 1, 2, ..."
-            ) from error
+        value = _whole(grade)
+        if value is None or abs(value) > _HIGHEST_GRADE:
+            what = "is not a whole number" if value is None else "is too large"
+            raise DataError(f"{self._source}:{line}: the grade {grade!r:.40} {what}; grades are 0, 1, 2, ...")
+        if (query_id, document_id, value) in self._seen:
+            return
+        self._seen.add((query_id, document_id, value))
         self._queries.append(query_id)
         self._documents.append(document_id)
         self._grades.append(value)
@@ -94,8 +98,20 @@ class JudgmentRows:
         )
 
 
+def _whole(grade: str | float) -> int | None:
+    """The whole number that a grade is, also where it is written ``1.0``; None where it is none."""
+    try:
+        return int(grade) if isinstance(grade, str | int) else _whole(str(grade))
+    except ValueError:
+        pass
+    try:
+        return int(float(grade)) if float(grade).is_integer() else None
+    except ValueError:
+        return None
+
+
 class Judged(NamedTuple):
-    """Queries and judgments of a split, aligned; ``note`` says what the corpus lacks, for the report."""
+    """Queries and judgments of a split, aligned; ``note`` says what is lacking, for the report."""
 
     queries: Queries
     qrels: Qrels
@@ -108,7 +124,7 @@ def judged_split(
     """The queries of a split, which are those with judgments, and their judgments.
 
     Published collections judge a few documents that they do not hold. As trec_eval does, these count as judged and can
-    never be found: they get rows past the end of the corpus. Many of them mean that the files do not belong together.
+    never be found: they get rows past the end of the corpus. Judgments of queries that are not there say nothing.
 
     Args:
         judgments: rows of the split.
@@ -117,42 +133,49 @@ def judged_split(
         split: name of the split.
 
     Raises:
-        DataError: a judgment names an unknown query or repeats an earlier one, or some of them name documents that
-            the corpus lacks: more than a tenth of them, or any when there are fewer than a hundred judgments.
+        DataError: two rows grade one document of a query differently, more than half of the rows name queries or
+            documents that are not there, or no query of the test split has a relevant document.
     """
+    _same_files(judgments, document_rows, query_texts)
     graded: dict[str, dict[int, int]] = {}
     lacking: dict[str, int] = {}
-    lacking_at: list[int] = []
+    unasked: list[str] = []
     columns = zip(judgments.query_ids, judgments.document_ids, judgments.grades.tolist(), strict=True)
     for number, (query_id, document_id, grade) in enumerate(columns):
         if query_id not in query_texts:
-            raise DataError(
-                f"{judgments.place(number)}: judges the query {query_id!r}, which is not among the queries; "
-                "add the query or remove the line"
-            )
+            unasked.append(query_id)
+            continue
         row = document_rows.get(document_id)
         if row is None:
-            lacking_at.append(number)
             row = lacking.setdefault(document_id, len(document_rows) + len(lacking))
         of_query = graded.setdefault(query_id, {})
         if row in of_query:
             raise DataError(
                 f"{judgments.place(number)}: judges the query {query_id!r} and the document {document_id!r} "
-                "a second time; keep one of the lines"
+                "a second time, with another grade; keep one of the lines"
             )
         of_query[row] = grade
-    if lacking_at and (len(judgments) < _LARGE_POOL or len(lacking_at) > _MOST_LACKING * len(judgments)):
-        first = lacking_at[0]
+    n = len(document_rows)
+    barren = sum(not any(row < n and grade > 0 for row, grade in of_query.items()) for of_query in graded.values())
+    if barren == len(graded) and split == "test":
         raise DataError(
-            f"{judgments.place(first)}: judges the document {judgments.document_ids[first]!r}, which is not in the "
-            f"corpus, as do {len(lacking_at)} of {len(judgments)} lines; add the documents or remove the lines"
+            f"{judgments.source}: no query has a relevant document in the corpus (a grade above 0), "
+            "so every system would score 0; mend the grades"
         )
-    note = ""
-    if lacking_at:
-        note = (
-            f"{len(lacking_at)} of {len(judgments)} {split} judgments are of documents that the corpus lacks, "
+    absent = sum(row >= n for of_query in graded.values() for row in of_query)
+    every = f"{len(judgments)} {split} judgments are of"
+    notes = []
+    if absent:
+        notes.append(
+            f"{absent} of {every} documents that the corpus lacks, "
             f"such as {min(lacking)!r}: they count and are never found"
         )
+    if unasked:
+        notes.append(
+            f"{len(unasked)} of {every} queries that are not there, such as {min(unasked)!r}: they are left out"
+        )
+    if barren:
+        notes.append(f"{barren} of {len(graded)} {split} queries have no relevant document: they score 0")
     ids = [query_id for query_id in query_texts if query_id in graded]
     queries = Queries(ids=ids, texts=[query_texts[query_id] for query_id in ids], split=split)
     qrels = Qrels(
@@ -160,4 +183,18 @@ def judged_split(
         rows=np.array([row for query_id in ids for row in graded[query_id]], np.int64),
         grades=np.array([grade for query_id in ids for grade in graded[query_id].values()], np.int64),
     )
-    return Judged(queries, qrels, note)
+    return Judged(queries, qrels, "; ".join(notes))
+
+
+def _same_files(judgments: Judgments, document_rows: Mapping[str, int], query_texts: Mapping[str, str]) -> None:
+    """Refuse judgments most of which are of queries or documents that are not there."""
+    for what, ids, known, place in (
+        ("query", judgments.query_ids, query_texts, "among the queries"),
+        ("document", judgments.document_ids, document_rows, "in the corpus"),
+    ):
+        unknown = [number for number, key in enumerate(ids) if key not in known]
+        if len(unknown) > _MOST_UNKNOWN * len(judgments):
+            raise DataError(
+                f"{judgments.place(unknown[0])}: judges the {what} {ids[unknown[0]]!r}, which is not {place}, "
+                f"as do {len(unknown)} of {len(judgments)} lines; add what is judged or give the judgments of this data"
+            )

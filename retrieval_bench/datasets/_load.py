@@ -14,7 +14,7 @@ from retrieval_bench.datasets._asked import without_blank
 from retrieval_bench.datasets._detect import card_for_path, looks_like_path
 from retrieval_bench.datasets._download import download_folder, fetch, how_to_get, local_name
 from retrieval_bench.datasets._fingerprint import fingerprint
-from retrieval_bench.datasets._own import own_rows
+from retrieval_bench.datasets._own import mark_own
 from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, dataset_cards
@@ -82,12 +82,9 @@ def load_dataset(
         dataset = learn_apart(dataset)
     dataset = _limited(dataset, rows, queries)
     _check(dataset, str(path or name))
-    asked = {
-        split: replace(part, own_rows=own_rows(dataset.corpus, part, declared=card.queries_are_documents))
-        for split, part in dataset.queries.items()
-    }
+    dataset = mark_own(dataset, declared=card.queries_are_documents)
     facts = {"summary": card.summary, "licence": card.licence, "homepage": card.homepage, **dataset.meta}
-    dataset = replace(dataset, queries=asked, meta={key: fact for key, fact in facts.items() if fact})
+    dataset = replace(dataset, meta={key: fact for key, fact in facts.items() if fact})
     return dataset if dataset.fingerprint else replace(dataset, fingerprint=fingerprint(dataset))
 
 

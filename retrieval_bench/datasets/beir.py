@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,17 @@ from pydantic import Field
 
 from retrieval_bench.datasets._asked import first_texts
 from retrieval_bench.datasets._html import read_pages
-from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
-from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
+from retrieval_bench.datasets._json_lines import json_lines
+from retrieval_bench.datasets._lines import plain_or_gzipped
+from retrieval_bench.datasets._qrels import qrels_files, read_beir_qrels
 from retrieval_bench.datasets._splits import choose_splits
 from retrieval_bench.datasets._textset import text_dataset, title_and_text, unique_texts
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
 from retrieval_bench.types import Dataset, Frozen
+
+_LAYOUT = "a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv"
 
 
 class Options(Frozen):
@@ -49,9 +51,11 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     else:
         documents = unique_texts(read_pages(_required(path, options.pages)), what="document")
     query_texts, notes = jsonl_queries(_required(path, "queries.jsonl"))
-    files = {f.name.removesuffix(".gz").removesuffix(".tsv"): f for f in sorted(path.glob("qrels/*.tsv*"))}
+    files = qrels_files(path / "qrels")
+    if not files:
+        raise DataError(f"{path}: qrels/test.tsv is missing; {_LAYOUT}")
     splits = choose_splits(card, files, source=str(path / "qrels"))
-    judgments = {split: read_tsv_qrels(files[name]) for split, name in splits.items()}
+    judgments = {split: read_beir_qrels(files[name]) for split, name in splits.items()}
     return text_dataset(
         card, documents=documents, query_texts=query_texts, judgments=judgments, titles=titles, notes=notes
     )
@@ -60,9 +64,7 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
 def _required(folder: Path, name: str) -> Path:
     found = plain_or_gzipped(folder, name)
     if found is None:
-        raise DataError(
-            f"{folder}: has no {name}; a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv"
-        )
+        raise DataError(f"{folder}: has no {name}; {_LAYOUT}")
     return found
 
 
@@ -106,16 +108,8 @@ def jsonl_titles_and_texts(path: Path, *, what: str) -> dict[str, tuple[str, str
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str, tuple[str, str]]]:
-    for number, line in numbered_lines(path):
-        if not line.strip():
-            continue
+    for number, row in json_lines(path):
         where = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{where}: not valid JSON ({error.msg} at column {error.colno}); mend or remove the line"
-            ) from error
         if not isinstance(row, dict):
             raise DataError(f"{where}: holds a {type(row).__name__}, not an object with the keys '_id' and 'text'")
         yield where, _id(row, where), (_text(row, "title", where), _text(row, "text", where))
@@ -135,22 +129,3 @@ def _text(row: dict[str, Any], key: str, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(f"{where}: needs the key {key!r} with a text (got {value!r:.40})")
     return value
-
-
-def read_tsv_qrels(path: Path) -> Judgments:
-    """Read ``query-id<TAB>corpus-id<TAB>score`` rows; the header line may be left out.
-
-    Raises:
-        DataError: a row does not have three columns, a grade is not a whole number, or there is no row.
-    """
-    rows = JudgmentRows(str(path))
-    for number, line in numbered_lines(path):
-        fields = [field.strip() for field in line.split("\t")]
-        if not line.strip() or (number == 1 and fields[0].lower().replace("_", "-") in ("query-id", "qid")):
-            continue
-        if len(fields) != 3:
-            raise DataError(
-                f"{path}:{number}: has {len(fields)} columns, not three separated by tabs (query-id, corpus-id, score)"
-            )
-        rows.add(fields[0], fields[1], fields[2], number)
-    return rows.finish()

@@ -9,14 +9,13 @@ own function, and documents are those of the partition that is asked: ``valid`` 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from retrieval_bench.datasets._lines import numbered_lines
+from retrieval_bench.datasets._json_lines import json_lines
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
@@ -93,16 +92,8 @@ def files_of(folder: Path) -> list[Path]:
 
 def _functions(file: Path, root: Path) -> Iterator[Function]:
     name = file.relative_to(root).as_posix().partition(".jsonl")[0]
-    for number, line in numbered_lines(file):
-        if not line.strip():
-            continue
+    for number, row in json_lines(file):
         where = f"{file}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{where}: not valid JSON ({error.msg} at column {error.colno}); mend or remove the line"
-            ) from error
         partition = row.get("partition") if isinstance(row, dict) else None
         if partition not in _SPLITS:
             raise DataError(f"{where}: the key 'partition' must be one of {', '.join(_SPLITS)} (got {partition!r:.40})")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from retrieval_bench.datasets._json_lines import json_lines
 from retrieval_bench.datasets._lines import numbered_lines
 from retrieval_bench.datasets._reviews import RepresentationOption, Review, review_dataset
 from retrieval_bench.errors import DataError
@@ -102,15 +102,7 @@ def read_topics(folder: Path) -> dict[str, str]:
     if not path.is_file():
         raise DataError(f"{folder}: has no {TOPICS}; it gives each review's title, which is what is asked")
     topics: dict[str, str] = {}
-    for number, line in numbered_lines(path):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{path}:{number}: not valid JSON ({error.msg} at column {error.colno}); mend or remove the line"
-            ) from error
+    for number, row in json_lines(path):
         name, topic = (row.get(key) if isinstance(row, dict) else None for key in ("name", "topic"))
         if not isinstance(name, str) or not isinstance(topic, str) or not topic.strip():
             raise DataError(f"{path}:{number}: needs the keys 'name' and 'topic' with a text each")

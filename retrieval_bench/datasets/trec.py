@@ -18,12 +18,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from retrieval_bench.datasets._asked import first_texts
-from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
 from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
+from retrieval_bench.datasets._qrels import read_qrels as read_qrels
 from retrieval_bench.datasets._splits import choose_splits
 from retrieval_bench.datasets._textset import text_dataset, unique_texts
 from retrieval_bench.datasets._trec_documents import read_documents
-from retrieval_bench.datasets.beir import jsonl_documents, read_tsv_qrels
+from retrieval_bench.datasets.beir import jsonl_documents
 from retrieval_bench.errors import DataError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.registry import readers
@@ -199,21 +199,6 @@ def _topic(where: str, block: str, field: TopicField) -> tuple[str, str, str]:
         if not there:
             raise DataError(f"{where}: this topic has no <{needed}>")
     return where, parts["num"], parts[field]
-
-
-def read_qrels(path: Path) -> Judgments:
-    """Read judgments: query id, a field without use, document id, grade, separated by blanks; or a BEIR file.
-
-    Raises:
-        DataError: a line does not have four fields, a grade is not a whole number, or there is no line.
-    """
-    first = next((line for _, line in numbered_lines(path) if line.strip()), "")
-    if len(first.split()) == 3:
-        return read_tsv_qrels(path)
-    rows = JudgmentRows(str(path))
-    for number, fields in _fields(path, 4, "query-id 0 document-id grade"):
-        rows.add(fields[0], fields[2], fields[3], number)
-    return rows.finish()
 
 
 def read_run(path: Path) -> Run:

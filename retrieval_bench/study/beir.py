@@ -7,23 +7,22 @@ data set whose queries are documents.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from retrieval_bench.datasets import holds_beir, place_name
 from retrieval_bench.errors import RetrievalBenchError, UnavailableError, UnknownNameError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.machine import libraries
 from retrieval_bench.runner.execute import OnEvent
 from retrieval_bench.runner.run import Run, run
 from retrieval_bench.specs import dataset_cards, system_card
+from retrieval_bench.study.leaderboard import digest, leaderboard, means
 from retrieval_bench.types import TrialRecord
 
 RANKERS = ("bm25", "dense", "hybrid")
 _PREFIX = "beir/"
-_DEPTH = 100  # of a run over judged texts, and so of MAP
 _FORUMS = (
     "android", "english", "gaming", "gis", "mathematica", "physics",
     "programmers", "stats", "tex", "unix", "webmasters", "wordpress",
@@ -46,25 +45,20 @@ _TASKS = {
     "trec-covid": "TRECCOVID",
     "webis-touche2020": "Touche2020",
 }
-_METRICS = {
-    "nDCG@10": "ndcg_at_10",
-    "recall@100": f"recall_at_{_DEPTH}",
-    "MAP": f"map_at_{_DEPTH}",
-    "MRR@10": "mrr_at_10",
-    "P@10": "precision_at_10",
-}
+_WHOLES = {"beir/cqadupstack": "CQADupstackRetrieval"}  # sets in parts, whose result is the mean of theirs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A BEIR set that was run, or why it was not.
+    """A BEIR set that was run, or why it was not; or the mean over the parts of a set, once all of them were run.
 
     Attributes:
-        dataset: name of its card.
-        run: None where the set is not on this machine or cannot be used.
+        dataset: name of its card, or path.
+        run: None where the set is not on this machine or cannot be used, and for a mean.
         files: written results, one per ranker that finished.
         problem: one line for a set without a run.
         absent: whether it is not on this machine.
+        means: of a mean, ranker to metric to value.
     """
 
     dataset: str
@@ -72,6 +66,7 @@ class Done:
     files: tuple[Path, ...] = ()
     problem: str = ""
     absent: bool = False
+    means: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def beir_sets() -> list[str]:
@@ -93,11 +88,13 @@ def run_beir(
     A set that is not here or cannot be used is yielded without a run, and the others go on.
 
     Args:
-        names: of sets, with or without ``beir/``, or paths of BEIR folders; ``cqadupstack`` is its twelve forums.
+        names: of sets, with or without ``beir/``, or paths of BEIR folders or of folders of such; ``cqadupstack`` is
+            its twelve forums.
         rankers: names or paths of ranker cards.
         encoder: of the rankers that leave it open.
         seconds: most time to measure the speed of each ranker.
-        out: where to write; each set gets a folder ``runs/SET``, each ranker its results as ``RANKER/TASK.json``.
+        out: where to write; each set gets a folder ``runs/SET``, each ranker its results as ``RANKER/TASK.json``. What
+            comes from a path carries a mark of the path in its name, so that folders called alike stay apart.
         on_event: told of the progress of each run.
 
     Raises:
@@ -106,15 +103,17 @@ def run_beir(
     for ranker in rankers:
         system_card(ranker, "ranker")
     place = out or home() / "results" / "beir"
-    for name in [full for given in names for full in _full_names(given)]:
-        short = name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else Path(name).name
+    given = {part: whole for name in names for part, whole in _parts(name).items()}
+    ran: dict[str, list[TrialRecord]] = {}
+    for name, whole in given.items():
         try:
+            folder = place_name(name)
             done = run(
                 name,
                 rankers=rankers,
                 encoder=encoder,
                 effort=Effort(seconds=seconds),
-                out=place / "runs" / short,
+                out=place / "runs" / folder,
                 command=f"retrieval-bench beir {name}",
                 compare_speeds=False,
                 on_event=on_event,
@@ -122,40 +121,48 @@ def run_beir(
         except RetrievalBenchError as error:
             yield Done(dataset=name, run=None, problem=str(error), absent=isinstance(error, UnavailableError))
             continue
-        task = _TASKS.get(short, short)
-        files = []
-        for record in done.records:
-            if record.outcome == "ok":
-                file = place / record.system / f"{task}.json"
-                write_text(file, json.dumps(leaderboard(record, task), indent=2))
-                files.append(file)
-        yield Done(dataset=name, run=done, files=tuple(files))
+        ran[name] = [record for record in done.records if record.outcome == "ok"]
+        short = name.removeprefix(_PREFIX)
+        task = _TASKS.get(short, short) if name in dataset_cards() else folder
+        yield Done(dataset=name, run=done, files=tuple(_write(place, [record], task) for record in ran[name]))
+        parts = [part for part, of in given.items() if of == whole]
+        if whole and name == parts[-1] and _complete(whole, parts) and all(part in ran for part in parts):
+            yield from _mean(place, whole, [ran[part] for part in parts])
 
 
-def leaderboard(record: TrialRecord, task: str) -> dict[str, Any]:
-    """A trial in the form of MTEB's result files (``TaskResult``)."""
-    found = {theirs: record.value(ours) for ours, theirs in _METRICS.items()}
-    scores = {name: value for name, value in found.items() if value is not None}
-    return {
-        "dataset_revision": record.dataset_fingerprint,
-        "task_name": task,
-        "mteb_version": None,
-        "retrieval_bench_version": libraries().get("retrieval-bench", ""),
-        "scores": {
-            "test": [{**scores, "main_score": scores["ndcg_at_10"], "hf_subset": "default", "languages": ["eng-Latn"]}]
-        },
-        "evaluation_time": record.seconds,
-        "kg_co2_emissions": None,
-    }
+def _mean(place: Path, whole: str, parts: Sequence[Sequence[TrialRecord]]) -> Iterator[Done]:
+    """Write the mean over the parts for each system that has a result on all of them."""
+    by_system: dict[str, list[TrialRecord]] = {}
+    for part in parts:
+        for system, record in {record.system: record for record in part}.items():
+            by_system.setdefault(system, []).append(record)
+    full = {system: records for system, records in by_system.items() if len(records) == len(parts)}
+    if not full:
+        return
+    fingerprints = [part[0].dataset_fingerprint for part in parts]
+    task = _WHOLES.get(whole) or f"{Path(whole).resolve().name}-{digest(fingerprints)[:6]}"
+    files = tuple(_write(place, records, task) for records in full.values())
+    yield Done(dataset=whole, run=None, files=files, means={name: means(each) for name, each in full.items()})
 
 
-def _full_names(name: str) -> list[str]:
+def _write(place: Path, records: Sequence[TrialRecord], task: str) -> Path:
+    file = place / records[0].system / f"{task}.json"
+    write_text(file, json.dumps(leaderboard(records, task), indent=2))
+    return file
+
+
+def _parts(name: str) -> dict[str, str]:
+    """The cards or folders that a name stands for, each with the set that it is part of, empty where it is none."""
     known = beir_sets()
-    if name in known or Path(name).is_dir():
-        return [name]
     full = f"{_PREFIX}{name.removeprefix(_PREFIX)}"
-    if full in known:
-        return [full]
-    if parts := [each for each in known if each.startswith(f"{full}/")]:
-        return parts
-    raise UnknownNameError("BEIR set", name, [*known, *(each.removeprefix(_PREFIX) for each in known)])
+    if parts := [each for each in known if each == full or each.startswith(f"{full}/")]:
+        return {part: next((whole for whole in _WHOLES if part.startswith(f"{whole}/")), "") for part in parts}
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise UnknownNameError("BEIR set", name, [*known, *(each.removeprefix(_PREFIX) for each in known)])
+    inside = [] if holds_beir(folder) else sorted(str(each) for each in folder.iterdir() if holds_beir(each))
+    return dict.fromkeys(inside, name) or {name: ""}
+
+
+def _complete(whole: str, parts: Sequence[str]) -> bool:
+    return whole not in _WHOLES or len(parts) == len(_parts(whole))

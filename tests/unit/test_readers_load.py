@@ -217,36 +217,6 @@ def test_readers_of_others_are_checked_too(
         load_dataset("theirs")
 
 
-def test_own_documents_are_told_by_id_and_text(tmp_path: Path) -> None:
-    documents = [
-        {"_id": "1", "title": "On owls", "text": "Owls  fly\nat night, and see well."},
-        {"_id": "2", "text": "Something else."},
-        {"_id": "3", "text": "A third."},
-    ]
-    queries = [{"_id": "1", "text": "owls fly at night"}, {"_id": "2", "text": "what else"}]
-    qrels = {"test": [("1", "3", 1), ("2", "3", 1)]}
-    folder = write_beir(tmp_path / "numbers", documents=documents, queries=queries, qrels=qrels)
-    assert load_dataset(str(folder)).queries["test"].own_rows is None
-    queries[0]["text"] = "Owls fly at night"
-    folder = write_beir(tmp_path / "arguana", documents=documents, queries=queries, qrels=qrels)
-    own = load_dataset(str(folder)).queries["test"].own_rows
-    assert own is not None
-    assert own.tolist() == [0, -1]
-
-
-def test_own_documents_that_a_card_declares(home_folder: Path) -> None:
-    cards = home_folder / "cards" / "datasets"
-    cards.mkdir(parents=True)
-    (cards / "quora.toml").write_text(
-        'name = "quora"\nsummary = "x"\nreader = "beir"\nfile = "quora"\nqueries_are_documents = true\n'
-    )
-    queries = [{"_id": "d2", "text": "rewritten"}, {"_id": "q2", "text": "x"}]
-    write_beir(home_folder / "downloads" / "quora", queries=queries, qrels={"test": [("d2", "d1", 1), ("q2", "d1", 1)]})
-    own = load_dataset("quora").queries["test"].own_rows
-    assert own is not None
-    assert own.tolist() == [1, -1]
-
-
 @pytest.mark.parametrize("split", ["train", "dev"])
 def test_nothing_is_learned_from_the_queries_that_are_chosen_on(tmp_path: Path, split: str) -> None:
     ids = [f"q{i}" for i in range(10)]

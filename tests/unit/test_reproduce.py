@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from retrieval_bench import specs
 from retrieval_bench.cli import app
-from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets import load_dataset, place_name
 from retrieval_bench.datasets._html import page_text
 from retrieval_bench.errors import DataError, UnknownNameError
 from retrieval_bench.specs import DatasetCard
@@ -129,10 +129,11 @@ def test_reproduce_goes_on_after_a_bad_set_and_counts_what_failed(
 
 def test_beir_results_have_the_leaderboards_form(folder: Path, tmp_path: Path) -> None:
     (done,) = run_beir([str(folder)], rankers=["bm25"], seconds=0.05, out=tmp_path / "out")
-    assert done.files == (tmp_path / "out" / "bm25" / "tiny.json",)
+    name = place_name(str(folder))
+    assert done.files == (tmp_path / "out" / "bm25" / f"{name}.json",)
     result = json.loads(done.files[0].read_text())
     (scores,) = result["scores"]["test"]
-    assert result["task_name"] == "tiny"
+    assert result["task_name"] == name
     assert scores["main_score"] == scores["ndcg_at_10"] == pytest.approx(2 / 3)
     assert (scores["hf_subset"], scores["languages"]) == ("default", ["eng-Latn"])
     assert "beir/scifact" in beir_sets()
@@ -143,14 +144,15 @@ def test_beir_results_have_the_leaderboards_form(folder: Path, tmp_path: Path) -
 
 
 def test_beir_sets_have_the_leaderboards_names() -> None:
-    from retrieval_bench.study.beir import _TASKS, _full_names
+    from retrieval_bench.study.beir import _TASKS, _parts
 
     assert set(_TASKS) == {name.removeprefix("beir/") for name in beir_sets()}
     assert _TASKS["cqadupstack/gis"] == "CQADupstackGisRetrieval"
-    assert _full_names("hotpotqa") == _full_names("beir/hotpotqa") == ["beir/hotpotqa"]
-    assert len(_full_names("cqadupstack")) == 12
+    assert _parts("hotpotqa") == _parts("beir/hotpotqa") == {"beir/hotpotqa": ""}
+    assert len(_parts("cqadupstack")) == 12
+    assert set(_parts("cqadupstack").values()) == {"beir/cqadupstack"}
     with pytest.raises(UnknownNameError):
-        _full_names("cqadup")
+        _parts("cqadup")
 
 
 def test_beir_goes_on_after_a_bad_set(folder: Path, broken: Path, tmp_path: Path) -> None:
@@ -158,7 +160,7 @@ def test_beir_goes_on_after_a_bad_set(folder: Path, broken: Path, tmp_path: Path
     done = CliRunner().invoke(app, ["beir", str(broken), str(folder), *ordinary])
     assert done.exit_code == 1
     assert "broken: failed: " in done.output
-    assert (tmp_path / "out" / "bm25" / "tiny.json").exists()
+    assert (tmp_path / "out" / "bm25" / f"{place_name(str(folder))}.json").exists()
     done = CliRunner().invoke(app, ["beir", str(folder), *ordinary])
     assert done.exit_code == 0, done.output
 
