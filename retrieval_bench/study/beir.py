@@ -7,7 +7,7 @@ data set whose queries are documents.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,9 +122,8 @@ def run_beir(
             yield Done(dataset=name, run=None, problem=str(error), absent=isinstance(error, UnavailableError))
             continue
         ran[name] = [record for record in done.records if record.outcome == "ok"]
-        short = name.removeprefix(_PREFIX)
-        task = _TASKS.get(short, short) if name in dataset_cards() else folder
-        yield Done(dataset=name, run=done, files=tuple(_write(place, [record], task) for record in ran[name]))
+        files = tuple(_write(place, [record], _task(name, given)) for record in ran[name])
+        yield Done(dataset=name, run=done, files=files)
         parts = [part for part, of in given.items() if of == whole]
         if whole and name == parts[-1] and _complete(whole, parts) and all(part in ran for part in parts):
             yield from _mean(place, whole, [ran[part] for part in parts])
@@ -149,6 +148,16 @@ def _write(place: Path, records: Sequence[TrialRecord], task: str) -> Path:
     file = place / records[0].system / f"{task}.json"
     write_text(file, json.dumps(leaderboard(records, task), indent=2))
     return file
+
+
+def _task(name: str, others: Iterable[str]) -> str:
+    """The leaderboard's name of a set; a folder has it too if it is called as the set and is alone in that."""
+    short = name.removeprefix(_PREFIX)
+    if name in dataset_cards():
+        return _TASKS.get(short, short)
+    called = Path(name).resolve().name
+    alone = sum(Path(other).resolve().name == called for other in others) == 1
+    return _TASKS.get(called, place_name(name)) if alone else place_name(name)
 
 
 def _parts(name: str) -> dict[str, str]:

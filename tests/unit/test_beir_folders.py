@@ -43,6 +43,17 @@ def test_folders_that_are_called_alike_stay_apart(tmp_path: Path, monkeypatch: p
     assert first.name.startswith("same-")
 
 
+def test_a_folder_called_as_a_set_has_its_name_on_the_leaderboard(tmp_path: Path) -> None:
+    folders = [str(_folder(tmp_path / place / "scifact", "dancing birds")) for place in ("a", "b")]
+
+    def names(*given: str) -> list[str]:
+        done = run_beir(given, rankers=["bm25"], seconds=0.01, out=tmp_path / "out")
+        return [file.stem for each in done for file in each.files]
+
+    assert names(folders[0]) == ["SciFact"]
+    assert all(name.startswith("scifact-") for name in names(*folders))
+
+
 def test_the_mean_over_the_parts_of_a_folder(tmp_path: Path) -> None:
     whole, out = tmp_path / "forums", tmp_path / "out"
     _folder(whole / "android", "dancing birds")
