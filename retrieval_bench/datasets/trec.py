@@ -22,7 +22,7 @@ from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
 from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
 from retrieval_bench.datasets._splits import choose_splits
 from retrieval_bench.datasets._textset import text_dataset, unique_texts
-from retrieval_bench.datasets._trec_documents import read_documents
+from retrieval_bench.datasets._trec_documents import document_files, read_documents
 from retrieval_bench.datasets.beir import jsonl_documents, read_tsv_qrels
 from retrieval_bench.errors import DataError
 from retrieval_bench.files import atomic_file
@@ -33,7 +33,6 @@ from retrieval_bench.types import Dataset, Frozen, IntArray
 TopicField = Literal["title", "desc", "narr"]
 _FIELD_TAG = re.compile(r"<(num|title|desc|narr)>\s*(?:(?:Number|Topic|Description|Narrative)\s*:)?", re.IGNORECASE)
 _ANY_TAG = re.compile(r"</?\w+>")
-_DOCUMENT_SUFFIXES = (".txt", ".trec", ".sgml", ".xml", ".dat")
 
 
 class Options(Frozen):
@@ -85,8 +84,9 @@ class Run:
 def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read a folder with ``topics*`` and ``qrels*`` files and documents, plain or gzipped.
 
-    Documents are ``corpus.jsonl`` or, anywhere below the folder, files of ``<DOC>`` blocks. Several judgment files are
-    told apart by a split's name between dots, as in ``qrels.dev.txt``; the card's ``splits`` are such names.
+    Documents are ``corpus.jsonl`` or, anywhere below the folder and whatever their names, files of ``<DOC>`` blocks.
+    Several judgment files are told apart by a split's name between dots, as in ``qrels.dev.txt``; the card's
+    ``splits`` are such names.
 
     Raises:
         DataError: a file is missing or cannot be read; names the file and line.
@@ -107,8 +107,9 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     if corpus:
         documents, titles = jsonl_documents(corpus)
     else:
-        files = [f for f in sorted(path.rglob("*")) if _holds_documents(f)]
-        documents = unique_texts((row for file in files for row in read_documents(file)), what="document")
+        documents = unique_texts(
+            (row for file in document_files(path) for row in read_documents(file)), what="document"
+        )
     if not documents:
         raise DataError(f"{path}: holds no documents; put corpus.jsonl or files of <DOC> blocks there")
     return text_dataset(
@@ -132,12 +133,6 @@ def _split_name(file: Path) -> str:
         part for part in re.split(r"[._-]", file.name.removesuffix(".gz"))[1:] if part not in ("txt", "tsv", "qrels")
     ]
     return parts[-1] if parts else "test"
-
-
-def _holds_documents(file: Path) -> bool:
-    suffixes = [s for s in file.suffixes if s != ".gz"]
-    is_data = file.name.startswith(("topics", "qrels")) or not file.is_file()
-    return not is_data and bool(suffixes) and suffixes[-1] in _DOCUMENT_SUFFIXES
 
 
 def read_topics(path: Path, *, field: TopicField = "title") -> Topics:
