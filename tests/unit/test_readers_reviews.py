@@ -71,7 +71,6 @@ def test_a_byte_order_mark_and_further_columns(folder: Path) -> None:
     [
         ([*ROWS, ["1", "Again", "", "0"]], r"pain.csv:6: the id '1' occurs a second time \(first in line 3\)"),
         ([*ROWS, ["", "No id", "", "0"]], "pain.csv:6: the record has no id"),
-        ([*ROWS, ["4", " ", "", "0"]], "pain.csv:6: the record '4' has neither title nor abstract"),
         ([*ROWS, ["4", "Maybe", "", "?"]], r"pain.csv:6: the decision '\?' in the column 'included' is not 1 or 0"),
         ([*ROWS, ["4", "Short", ""]], "pain.csv:6: has not as many fields"),
         ([*ROWS, ["4", "Long", "", "0", "0"]], "pain.csv:6: has not as many fields"),
@@ -107,15 +106,6 @@ def test_other_bad_files(folder: Path) -> None:
 def test_bad_topics_name_their_line(folder: Path, line: str, said: str) -> None:
     (folder / "topics.jsonl").write_text(f'{{"name": "pain", "topic": "T"}}\n{line}\n', encoding="utf-8")
     with pytest.raises(DataError, match=said):
-        read_review(folder / "pain.csv")
-
-
-def test_missing_topics(folder: Path) -> None:
-    write_csv(folder / "other.csv", ROWS)
-    with pytest.raises(DataError, match="has no line for 'other'"):
-        read_review(folder / "other.csv")
-    (folder / "topics.jsonl").unlink()
-    with pytest.raises(DataError, match=r"has no topics.jsonl"):
         read_review(folder / "pain.csv")
 
 
