@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrieval_bench.datasets._lines import plain_or_gzipped
+from retrieval_bench.datasets.clef_tar import is_clef_tar
 from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
 
@@ -54,15 +55,21 @@ def card_for_path(path: Path) -> DatasetCard:
 def _folder_reader(folder: Path) -> str | None:
     if plain_or_gzipped(folder, "queries.jsonl") and plain_or_gzipped(folder, "corpus.jsonl"):
         return "beir"
-    if (folder / "topics").is_dir() and plain_or_gzipped(folder, "corpus.jsonl"):
-        return "clef_tar"
     if any(folder.glob("query/*.parquet")) and any(folder.glob("corpus_clean/*.parquet")):
         return "litsearch"
     if (folder / "final" / "jsonl").is_dir():
         return "codesearchnet"
+    if _has_file(folder, "topics*") and _has_file(folder, "qrels*"):
+        return "trec"
+    if is_clef_tar(folder) and (plain_or_gzipped(folder, "corpus.jsonl") or any(folder.rglob("*qrel*"))):
+        return "clef_tar"  # its reader says what is missing
     if any(folder.glob("topics*")) and any(folder.glob("qrels*")):
         return "trec"
     if plain_or_gzipped(folder, "corpus.jsonl"):  # the BEIR reader says what is missing
         return "beir"
     suffixes = {file.suffix for file in folder.iterdir()}
     return next((reader for suffix, reader in _FOLDER_SUFFIXES.items() if suffix in suffixes), None)
+
+
+def _has_file(folder: Path, pattern: str) -> bool:
+    return any(file.is_file() for file in folder.glob(pattern))

@@ -73,11 +73,11 @@ def _file(path: Path) -> tuple[str, Source]:
 
 
 def _folder(folder: Path, on_error: OnError | None) -> list[tuple[str, Source]]:
+    files = sorted(folder.glob("*.csv"))
+    if files:
+        return [_file(file) for file in files]
     if is_clef_tar(folder):
         return [(str(folder), lambda: list(read_reviews(folder, on_error=on_error).values()))]
-    files = sorted(folder.glob("*.csv"))
-    if not files:
-        raise DataError(
-            f"{folder}: holds neither CSV files of reviews nor a CLEF TAR collection (topics/, corpus.jsonl)"
-        )
-    return [_file(file) for file in files]
+    raise DataError(
+        f"{folder}: holds neither CSV files of reviews nor a CLEF TAR collection (topics/, qrels, corpus.jsonl)"
+    )
