@@ -14,7 +14,8 @@ from made_up_files import DOCUMENTS, QRELS, QUERIES, write_beir, write_jsonl
 
 from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.datasets._fingerprint import fingerprint
-from retrieval_bench.datasets.trec import Run, read_qrels, read_run, read_topics, write_run
+from retrieval_bench.datasets._trec_topics import read_topics
+from retrieval_bench.datasets.trec import Run, read_qrels, read_run, write_run
 from retrieval_bench.errors import CardError, DataError, UnavailableError, UnknownNameError
 from retrieval_bench.runner import prepared
 from retrieval_bench.types import Dataset

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets._trec_topics import read_topics
 from retrieval_bench.errors import DataError
 
 
@@ -55,3 +56,68 @@ def test_documents_that_would_be_lost_are_refused(folder: Path, content: bytes, 
     (folder / "fr94.0z").write_bytes(content)
     with pytest.raises(DataError, match=said):
         load_dataset(str(folder))
+
+
+ELEMENTS = '<?xml version="1.0"?>\n<topics task="any">\n{}\n</topics>\n'
+COVID = '<topic number="1">\n<query>AT&amp;T origin</query>\n<question>why?</question>\n</topic>'
+WEB = '<topic number="1" type="faceted"><title>AT&amp;T\norigin</title><description>why?</description></topic>'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("covid.xml", ELEMENTS.format(COVID)),
+        ("web.xml", ELEMENTS.format(WEB)),
+        ("blocks.txt", "<top>\n<num> Number: 1\n<title> AT&amp;T origin\n<desc> Description:\nwhy?\n</top>\n"),
+        ("micro.txt", "<top><num>1</num><query>AT&amp;T origin</query><time>noon</time><desc>why?</top>"),
+        ("list.json", '[{"id": 1, "title": "AT&T origin", "description": "why?"}]'),
+        ("by_id.json", '{"1": {"query": "AT&T origin", "desc": "why?"}}'),
+        ("lines.jsonl", '{"_id": "1", "text": "AT&T origin", "question": "why?"}\n'),
+    ],
+)
+def test_forms_of_topics(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    topics = read_topics(path)
+    assert (list(topics.ids), list(topics.texts)) == (["1"], ["AT&T origin"])
+    assert list(read_topics(path, field="desc").texts) == ["why?"]
+
+
+def test_topics_without_elements_and_topics_by_id(tmp_path: Path) -> None:
+    (tmp_path / "trials.xml").write_text(ELEMENTS.format('<topic number="7">a man\nof 40</topic>'))
+    (tmp_path / "texts.json").write_text('{"7": "a man of 40"}')
+    for name in ("trials.xml", "texts.json"):
+        topics = read_topics(tmp_path / name)
+        assert (list(topics.ids), list(topics.texts)) == (["7"], ["a man of 40"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<html><body>1</body></html>", "holds no topics in a form that is read: <top> blocks, <topic number="),
+        (ELEMENTS.format("<topic><query>x</query></topic>"), "topics.txt:3: this topic has no <num>"),
+        (ELEMENTS.format('<topic number="1"><gene>x</gene></topic>'), "topics.txt:3: this topic has no <title>"),
+        ('{"topics": [1]}', "topics.txt: topic 1: this topic has no <title>"),
+        ("[1]", "topics.txt: topic 1: holds a int where a topic should stand; read are <top> blocks"),
+        ('{"id": 1', "topics.txt: not JSON, whole or line by line"),
+        ("1:first words", "topics.txt:1: not a topic; write its id, a tab and its text"),
+    ],
+)
+def test_other_topics_are_refused_with_the_forms_that_are_read(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "topics.txt").write_text(text)
+    with pytest.raises(DataError, match=said):
+        read_topics(tmp_path / "topics.txt")
+
+
+def test_judgments_in_parts_are_one_query_set(folder: Path) -> None:
+    (folder / "qrels.txt").unlink()
+    (folder / "qrels.51-100.txt").write_text("1 0 d1 1\n")
+    (folder / "qrels.101-150.txt").write_text("2 0 d2 1\n2 0 d1 0\n")
+    data = load_dataset(str(folder))
+    assert list(data.queries) == ["test"]
+    assert data.qrels["test"].grades.tolist() == [1, 1, 0]
+    (folder / "qrels.51-100.txt").write_text("1 0 d1 1\n1 0 d2 0\n3 0 d2 0\n")  # read after the other file
+    with pytest.raises(DataError, match=r"qrels\.51-100\.txt:3: judges the query '3'"):
+        load_dataset(str(folder))
+    (folder / "qrels.dev.txt").write_text("1 0 d1 1\n")
+    assert list(load_dataset(str(folder)).queries["test"].ids) == ["1"]  # a split is named: the others are none
