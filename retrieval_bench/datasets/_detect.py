@@ -26,7 +26,8 @@ _READER_BY_SUFFIX = {
 _FOLDER_SUFFIXES = {s: r for s, r in _READER_BY_SUFFIX.items() if r != "hdf5" and s not in (".npz", ".csv")}
 _ACCEPTED = (
     "a BEIR folder (corpus.jsonl, queries.jsonl, qrels/), a TREC folder (topics*, qrels*, documents), "
-    "a CLEF TAR folder (topics/, corpus.jsonl), LitSearch (query/, corpus_clean/), "
+    "MS MARCO (collection.tsv, queries.*.tsv, qrels.*.tsv), "
+    "a CLEF TAR folder (topics/, qrels, corpus.jsonl), LitSearch (query/, corpus_clean/), "
     "a language of CodeSearchNet (final/jsonl/), "
     f"a file {', '.join(_READER_BY_SUFFIX)}, or a folder of {', '.join(_FOLDER_SUFFIXES)} files"
 )
@@ -59,6 +60,8 @@ def _folder_reader(folder: Path) -> str | None:
         return "litsearch"
     if (folder / "final" / "jsonl").is_dir():
         return "codesearchnet"
+    if plain_or_gzipped(folder, "collection.tsv"):
+        return "msmarco"
     if _has_file(folder, "topics*") and _has_file(folder, "qrels*"):
         return "trec"
     if is_clef_tar(folder) and (plain_or_gzipped(folder, "corpus.jsonl") or any(folder.rglob("*qrel*"))):

@@ -84,7 +84,7 @@ def _tabbed(path: Path, lines: list[tuple[int, str]]) -> _Rows:
             continue
         key, tab, text = line.partition("\t")
         if not tab or not key.strip():
-            raise DataError(f"{path}:{number}: not a topic; write its id, a tab and its text (also read: {_FORMS})")
+            raise DataError(f"{path}:{number}: not a topic; read are {_FORMS}")
         rows.append((f"{path}:{number}", key.strip(), " ".join(text.split())))
     return rows
 

@@ -100,7 +100,7 @@ def test_topics_without_elements_and_topics_by_id(tmp_path: Path) -> None:
         ('{"topics": [1]}', "topics.txt: topic 1: this topic has no <title>"),
         ("[1]", "topics.txt: topic 1: holds a int where a topic should stand; read are <top> blocks"),
         ('{"id": 1', "topics.txt: not JSON, whole or line by line"),
-        ("1:first words", "topics.txt:1: not a topic; write its id, a tab and its text"),
+        ("1:first words", "topics.txt:1: not a topic; read are <top> blocks"),
     ],
 )
 def test_other_topics_are_refused_with_the_forms_that_are_read(tmp_path: Path, text: str, said: str) -> None:
