@@ -34,8 +34,10 @@ _ACCEPTED = (
 
 
 def looks_like_path(name: str) -> bool:
-    """Whether a name that is nothing else was meant as a path."""
-    return name.startswith(("/", "./", "../", "~")) or Path(name).suffix in _READER_BY_SUFFIX
+    """Whether a name that is nothing else was meant as a path: its beginning, its suffix or a folder tells."""
+    path = Path(name)
+    into_folder = len(path.parts) > 1 and Path(path.parts[0]).is_dir()
+    return into_folder or name.startswith(("/", "./", "../", "~")) or path.suffix in _READER_BY_SUFFIX
 
 
 def card_for_path(path: Path) -> DatasetCard:
@@ -71,7 +73,8 @@ def _folder_reader(folder: Path) -> str | None:
     if plain_or_gzipped(folder, "corpus.jsonl"):  # the BEIR reader says what is missing
         return "beir"
     suffixes = {file.suffix for file in folder.iterdir()}
-    return next((reader for suffix, reader in _FOLDER_SUFFIXES.items() if suffix in suffixes), None)
+    found = next((reader for suffix, reader in _FOLDER_SUFFIXES.items() if suffix in suffixes), None)
+    return found or ("screening" if ".csv" in suffixes else None)  # that reader says which command takes a folder
 
 
 def _has_file(folder: Path, pattern: str) -> bool:

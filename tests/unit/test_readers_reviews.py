@@ -8,7 +8,7 @@ import pytest
 
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.datasets.screening import read_review
-from retrieval_bench.errors import DataError, UsageError
+from retrieval_bench.errors import DataError, UnknownNameError, UsageError
 from retrieval_bench.study.reviews import load_reviews
 
 HEADER = ["id", "title", "abstract", "included"]
@@ -116,3 +116,26 @@ def test_folders_and_names(folder: Path) -> None:
     empty.mkdir()
     with pytest.raises(DataError, match="neither CSV files"):
         load_reviews([str(empty)])
+
+
+def test_reviews_of_one_name_from_two_folders(folder: Path) -> None:
+    other = folder / "other"
+    other.mkdir()
+    write_csv(other / "pain.csv", ROWS)
+    first, second = load_reviews([str(folder), str(other)])
+    assert first.name == f"pain ({folder / 'pain.csv'})"
+    assert second.name == f"pain ({other / 'pain.csv'})"
+
+
+def test_a_folder_of_reviews_is_for_another_command(folder: Path) -> None:
+    with pytest.raises(DataError, match="for a whole folder use `retrieval-bench screening FOLDER`"):
+        load_dataset(str(folder))
+
+
+def test_a_name_that_goes_into_a_folder_is_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "data").mkdir()
+    monkeypatch.chdir(folder)
+    with pytest.raises(DataError, match="data/nothere: there is no such file or folder"):
+        load_reviews(["data/nothere"])
+    with pytest.raises(UnknownNameError, match="unknown dataset 'other/nothere'"):
+        load_dataset("other/nothere")

@@ -378,6 +378,17 @@ def test_ir_datasets_collection(tmp_path: Path, collections: dict[str, Any], nam
     assert data.corpus.titles == beir.corpus.titles
 
 
+def test_a_folder_does_not_hide_a_collection(
+    tmp_path: Path, collections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made-up").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert len(load_dataset("made-up/test").corpus) == 3
+    assert set(collections) == {"made-up", "made-up/test", "made-up/train"}
+    with pytest.raises(DataError, match="made-up/other: there is no such file or folder"):
+        load_dataset("made-up/other")
+
+
 def test_ir_datasets_without_a_network_says_what_to_copy(collections: dict[str, Any]) -> None:
     collections["made-up/test"] = _Collection([], error=RuntimeError("All download sources failed", []))
     with pytest.raises(UnavailableError, match=r"cannot get the data \(.*\); connect to a network, or copy") as caught:
