@@ -68,10 +68,9 @@ def first_bytes(path: Path, count: int = 4096) -> bytes:
 @contextmanager
 def _unpacked(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     with path.open("rb") as file:
-        magic = file.read(2)
+        magic = file.peek(2)[:2]  # a pipe cannot be wound back
         if magic == _COMPRESS:
             raise DataError(f"{path}: is packed by `compress`; unpack it with `gzip -dc < FILE > NEW` and remove it")
-        file.seek(0)
         if magic == _GZIP or path.suffix == ".gz":
             with gzip.open(file) as unpacked:
                 yield unpacked

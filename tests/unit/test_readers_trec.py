@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,12 @@ def test_judgments_in_parts_are_one_query_set(folder: Path) -> None:
         load_dataset(str(folder))
     (folder / "qrels.dev.txt").write_text("1 0 d1 1\n")
     assert list(load_dataset(str(folder)).queries["test"].ids) == ["1"]  # a split is named: the others are none
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "topics"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_text("1\tfirst words\n"))
+    writer.start()
+    assert list(read_topics(pipe).texts) == ["first words"]
+    writer.join()
