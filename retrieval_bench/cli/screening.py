@@ -24,8 +24,8 @@ def screening(
         list[str] | None,
         typer.Argument(
             metavar="[REVIEW|FOLDER]...",
-            help="A card's name, a CSV file, a folder of them with topics.jsonl, or a CLEF TAR folder; "
-            "none is every review at hand.",
+            help="A card's name, a CSV file, a folder of them (topics.jsonl holds what they are ranked for), or "
+            "a CLEF TAR folder; none is every review at hand.",
         ),
     ] = None,
     ranker: Annotated[list[str] | None, typer.Option(help="Ranker card; repeat for more.")] = None,
@@ -67,6 +67,9 @@ def screening(
     loaded = load_reviews(reviews or (), on_error=lambda place, error: each.tell(place, str(error)))
     if not loaded:
         each.leave()
+    for review in loaded:
+        for note in review.notes:
+            problems.print(f"{review.source}: {note}", highlight=False, markup=False, style="yellow", soft_wrap=True)
     outcomes = screen(
         loaded, rankers=ranker or RANKERS, representations=text, learners=learner, starts=starts,
         encoder=encoder, seed=seed, jobs=jobs, on_outcome=tell,
@@ -81,6 +84,6 @@ def screening(
     if as_json is not None:
         write_text(as_json, json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
         console.print(f"Figures: {as_json}", highlight=False, soft_wrap=True)
-    if all(outcome.problem for outcome in outcomes if outcome.way != "published"):
+    if not outcomes or any(outcome.problem for outcome in outcomes):
         raise typer.Exit(1)
     each.leave()

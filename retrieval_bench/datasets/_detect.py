@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrieval_bench.datasets._lines import plain_or_gzipped
+from retrieval_bench.datasets.clef_tar import is_clef_tar
 from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
 
@@ -25,15 +26,18 @@ _READER_BY_SUFFIX = {
 _FOLDER_SUFFIXES = {s: r for s, r in _READER_BY_SUFFIX.items() if r != "hdf5" and s not in (".npz", ".csv")}
 _ACCEPTED = (
     "a BEIR folder (corpus.jsonl, queries.jsonl, qrels/), a TREC folder (topics*, qrels*, documents), "
-    "a CLEF TAR folder (topics/, corpus.jsonl), LitSearch (query/, corpus_clean/), "
+    "MS MARCO (collection.tsv, queries.*.tsv, qrels.*.tsv), "
+    "a CLEF TAR folder (topics/, qrels, corpus.jsonl), LitSearch (query/, corpus_clean/), "
     "a language of CodeSearchNet (final/jsonl/), "
     f"a file {', '.join(_READER_BY_SUFFIX)}, or a folder of {', '.join(_FOLDER_SUFFIXES)} files"
 )
 
 
 def looks_like_path(name: str) -> bool:
-    """Whether a name that is nothing else was meant as a path."""
-    return name.startswith(("/", "./", "../", "~")) or Path(name).suffix in _READER_BY_SUFFIX
+    """Whether a name that is nothing else was meant as a path: its beginning, its suffix or a folder tells."""
+    path = Path(name)
+    into_folder = len(path.parts) > 1 and Path(path.parts[0]).is_dir()
+    return into_folder or name.startswith(("/", "./", "../", "~")) or path.suffix in _READER_BY_SUFFIX
 
 
 def card_for_path(path: Path) -> DatasetCard:
@@ -59,15 +63,24 @@ def holds_beir(folder: Path) -> bool:
 def _folder_reader(folder: Path) -> str | None:
     if holds_beir(folder):
         return "beir"
-    if (folder / "topics").is_dir() and plain_or_gzipped(folder, "corpus.jsonl"):
-        return "clef_tar"
     if any(folder.glob("query/*.parquet")) and any(folder.glob("corpus_clean/*.parquet")):
         return "litsearch"
     if (folder / "final" / "jsonl").is_dir():
         return "codesearchnet"
+    if plain_or_gzipped(folder, "collection.tsv"):
+        return "msmarco"
+    if _has_file(folder, "topics*") and _has_file(folder, "qrels*"):
+        return "trec"
+    if is_clef_tar(folder) and (plain_or_gzipped(folder, "corpus.jsonl") or any(folder.rglob("*qrel*"))):
+        return "clef_tar"  # its reader says what is missing
     if any(folder.glob("topics*")) and any(folder.glob("qrels*")):
         return "trec"
     if plain_or_gzipped(folder, "corpus.jsonl"):  # the BEIR reader says what is missing
         return "beir"
     suffixes = {file.suffix for file in folder.iterdir()}
-    return next((reader for suffix, reader in _FOLDER_SUFFIXES.items() if suffix in suffixes), None)
+    found = next((reader for suffix, reader in _FOLDER_SUFFIXES.items() if suffix in suffixes), None)
+    return found or ("screening" if ".csv" in suffixes else None)  # that reader says which command takes a folder
+
+
+def _has_file(folder: Path, pattern: str) -> bool:
+    return any(file.is_file() for file in folder.glob(pattern))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,6 +46,32 @@ class Judgments:
     def place(self, number: int) -> str:
         """Source and line of a judgment, for an error."""
         return f"{self.source}:{self.lines[number]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Joined(Judgments):
+    parts: Sequence[Judgments]
+
+    def place(self, number: int) -> str:
+        for part in self.parts:
+            if number < len(part):
+                return part.place(number)
+            number -= len(part)
+        raise IndexError(number)
+
+
+def joined(parts: Sequence[Judgments]) -> Judgments:
+    """The judgments of several files as one; an error still names the file."""
+    if len(parts) == 1:
+        return parts[0]
+    return _Joined(
+        source=", ".join(part.source for part in parts),
+        query_ids=[key for part in parts for key in part.query_ids],
+        document_ids=[key for part in parts for key in part.document_ids],
+        grades=np.concatenate([part.grades for part in parts]),
+        lines=np.concatenate([part.lines for part in parts]),
+        parts=parts,
+    )
 
 
 class JudgmentRows:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from retrieval_bench.errors import DataError
+
+_GZIP, _COMPRESS = b"\x1f\x8b", b"\x1f\x9d"  # how packed files begin
 
 
 def plain_or_gzipped(folder: Path, name: str) -> Path | None:
@@ -19,11 +23,11 @@ def numbered_lines(path: Path, *, fallback: str | None = None) -> Iterator[tuple
     """Yield (line number from 1, line without its end) of a UTF-8 file; a leading byte-order mark is dropped.
 
     Args:
-        path: read through gzip when its name ends in ``.gz``.
+        path: plain or gzipped, whatever its name.
         fallback: encoding of lines that are not UTF-8; None refuses them.
 
     Raises:
-        DataError: there is no such file, a line is not UTF-8, or the compressed file is damaged or cut short.
+        DataError: there is no such file, a line is not UTF-8, or the packed file is damaged, cut short or not gzipped.
     """
     if not path.exists():
         raise DataError(f"{path}: there is no such file")
@@ -31,7 +35,7 @@ def numbered_lines(path: Path, *, fallback: str | None = None) -> Iterator[tuple
         raise DataError(f"{path}: cannot be read (Is a directory)")
     number = 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with _unpacked(path) as file:
             for number, raw in enumerate(file, start=1):
                 line = raw.rstrip(b"\r\n")
                 if number == 1:
@@ -46,3 +50,29 @@ def numbered_lines(path: Path, *, fallback: str | None = None) -> Iterator[tuple
                     yield number, line.decode(fallback)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged or cut short after line {number} ({error}); get the file again") from error
+
+
+def first_bytes(path: Path, count: int = 4096) -> bytes:
+    """How a file begins, unpacked where it is gzipped.
+
+    Raises:
+        DataError: as ``numbered_lines``.
+    """
+    try:
+        with _unpacked(path) as file:
+            return file.read(count)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged or cut short ({error}); get the file again") from error
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    with path.open("rb") as file:
+        magic = file.peek(2)[:2]  # a pipe cannot be wound back
+        if magic == _COMPRESS:
+            raise DataError(f"{path}: is packed by `compress`; unpack it with `gzip -dc < FILE > NEW` and remove it")
+        if magic == _GZIP or path.suffix == ".gz":
+            with gzip.open(file) as unpacked:
+                yield unpacked
+        else:
+            yield file

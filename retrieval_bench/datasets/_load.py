@@ -119,10 +119,10 @@ def _card(name: str) -> DatasetCard:
     path = Path(name).expanduser()
     if path.exists():
         return card_for_path(path)
+    if _ir_datasets_knows(name):  # before paths: `beir/scifact` is not one, though there be a folder `beir`
+        return _ir_datasets_card(name)
     if looks_like_path(name):
         raise DataError(f"{name}: there is no such file or folder")
-    if _ir_datasets_knows(name):
-        return _ir_datasets_card(name)
     raise UnknownNameError("dataset", name, cards)
 
 

@@ -31,12 +31,13 @@ class Review:
 
     Attributes:
         name: of the data, e.g. ``Cohen_2006_ADHD``.
-        topic: the review's title, which is the query.
+        topic: the review's title, which is the query; empty where it is not known, and nothing can be ranked.
         source: file or folder to name in errors.
         ids: n unique ids.
         titles: n texts.
         abstracts: n texts, empty where a record has none.
         included: (n,) bool, the decision; at least one is True.
+        notes: on records that were left out, and what is lacking.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Review:
     titles: Sequence[str]
     abstracts: Sequence[str]
     included: npt.NDArray[np.bool_]
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -83,7 +85,13 @@ def telling(place: str, on_error: OnError | None) -> Iterator[None]:
 
 
 def review_dataset(card: DatasetCard, review: Review, representation: Representation) -> Dataset:
-    """A review as a data set of one query, every record judged."""
+    """A review as a data set of one query, every record judged.
+
+    Raises:
+        DataError: it has no topic.
+    """
+    if not review.topic:
+        raise DataError(f"{review.source}: {review.notes[-1]}")
     n = len(review)
     return Dataset(
         name=card.name,
@@ -98,5 +106,9 @@ def review_dataset(card: DatasetCard, review: Review, representation: Representa
             )
         },
         metric=card.metric or "cos",
-        meta={"topic": review.topic, "included": str(int(review.included.sum()))},
+        meta={
+            "topic": review.topic,
+            "included": str(int(review.included.sum())),
+            **({"judgments": "; ".join(review.notes)} if review.notes else {}),
+        },
     )

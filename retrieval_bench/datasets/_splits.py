@@ -16,6 +16,7 @@ _USUAL_NAMES = {
     "tune": ("dev", "valid", "validation", "val", "tune"),
     "train": ("train",),
 }
+SPLIT_NAMES = frozenset(name for names in _USUAL_NAMES.values() for name in names)
 
 
 def choose_splits(card: DatasetCard, available: Collection[str], *, source: str) -> dict[str, str]:

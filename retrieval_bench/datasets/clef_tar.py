@@ -3,13 +3,14 @@
 A folder with ``topics/``, one file per review with the parts ``Topic:``, ``Title:``, ``Query:`` and ``Pids:``; with
 judgments, files with ``qrel`` and ``abs`` or ``content`` in their names, of lines ``topic 0 pid grade``; and with
 ``corpus.jsonl`` (or .gz), the PubMed records as ``{"_id": PID, "title": ..., "text": ABSTRACT}``, which CLEF does not
-hand out. Topics and judgments may stand in folders of their own, as in CLEF's repository.
+hand out. Topics and judgments may stand anywhere below, topics in folders whose names begin with ``topics``: CLEF has
+``topics_train/`` in 2017, and ``DTA/topics/`` and ``Intervention/topics/`` in 2019.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -72,8 +73,8 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
 
 
 def is_clef_tar(folder: Path) -> bool:
-    """Whether a folder looks like this layout."""
-    return bool(_topic_files(folder)) and plain_or_gzipped(folder, "corpus.jsonl") is not None
+    """Whether a folder has topics in this layout, though another part may be lacking."""
+    return bool(_topic_files(folder))
 
 
 def read_reviews(folder: Path, *, level: Level = "abs", on_error: OnError | None = None) -> dict[str, Review]:
@@ -85,20 +86,27 @@ def read_reviews(folder: Path, *, level: Level = "abs", on_error: OnError | None
         on_error: told of a topic that cannot be used, while the others go on; None raises instead.
 
     Raises:
-        DataError: a file or part is missing, a record has no text, a line cannot be read, an id occurs twice, or a
-            topic has no relevant record; with ``on_error`` only what concerns all topics, or that none can be used.
+        DataError: a file or part is missing, a line cannot be read, an id occurs twice, or a topic has no record or no
+            relevant one; with ``on_error`` only what concerns all topics, or that none can be used.
     """
     documents = plain_or_gzipped(folder, "corpus.jsonl")
-    files = _topic_files(folder)
-    if documents is None or not files:
-        raise DataError(f"{folder}: has no {'corpus.jsonl with the PubMed records' if files else 'file in topics/'}")
+    files, judgments = _topic_files(folder), _judgment_files(folder, level)
+    parts = {
+        "files of topics in topics/": files,
+        f"files of judgments with 'qrel' and {level!r} in their names": judgments,
+        'corpus.jsonl with the PubMed records, {"_id": PID, "title": ..., "text": ABSTRACT}': documents,
+    }
+    lacking = [part for part, there in parts.items() if not there]
+    if documents is None or lacking:
+        raise DataError(f"{folder}: a CLEF TAR folder, but it lacks {' and '.join(lacking)}")
     records = jsonl_titles_and_texts(documents, what="record")
-    decisions = _decisions(folder, level)
+    decisions = _decisions(judgments)
+    known: dict[str, Topic] = {}
     reviews: dict[str, Review] = {}
     for file in files:
         with telling(str(file), on_error):
             topic = read_topic(file)
-            if topic.id in reviews:
+            if known.setdefault(topic.id, topic) != topic:  # years repeat the topics of the years before
                 raise DataError(f"{file}: the topic {topic.id!r} stands in another file too; keep one of them")
             if topic.id in decisions:
                 reviews[topic.id] = _review(topic, records, decisions[topic.id], file)
@@ -132,35 +140,42 @@ def read_topic(path: Path) -> Topic:
 
 
 def _topic_files(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.glob("topics/**/*") if f.is_file() and not f.name.startswith("."))
+    below = {f for topics in folder.rglob("topics*") if topics.is_dir() for f in topics.rglob("*")}
+    return sorted(f for f in below if f.is_file() and not f.name.startswith("."))
 
 
-def _decisions(folder: Path, level: Level) -> dict[str, dict[str, bool]]:
-    files = [f for f in sorted(folder.rglob("*qrel*")) if f.is_file() and level in f.name]
-    if not files:
-        raise DataError(f"{folder}: has no file of judgments with 'qrel' and {level!r} in its name")
+def _judgment_files(folder: Path, level: Level) -> list[Path]:
+    return [f for f in sorted(folder.rglob("*qrel*")) if f.is_file() and level in f.name]
+
+
+def _decisions(files: Sequence[Path]) -> dict[str, dict[str, bool]]:
     decisions: dict[str, dict[str, bool]] = {}
     for file in files:
         for topic, pid, grade in zip(*read_qrels(file).columns, strict=True):
-            if pid in decisions.setdefault(topic, {}):
-                raise DataError(f"{file}: judges the record {pid!r} of the topic {topic!r} a second time")
-            decisions[topic][pid] = bool(grade > 0)
+            included = bool(grade > 0)
+            if decisions.setdefault(topic, {}).setdefault(pid, included) != included:
+                raise DataError(f"{file}: judges the record {pid!r} of the topic {topic!r} otherwise a second time")
     return decisions
 
 
 def _review(topic: Topic, records: Mapping[str, tuple[str, str]], decisions: Mapping[str, bool], file: Path) -> Review:
-    lacking = [pid for pid in topic.pids if pid not in records]
-    if lacking:
-        raise DataError(
-            f"{file}: corpus.jsonl lacks {len(lacking)} of its {len(topic.pids)} records, such as {lacking[0]!r}; "
-            "fetch them from PubMed"
+    pids = [pid for pid in topic.pids if any(part.strip() for part in records.get(pid, ()))]
+    if not pids:
+        raise DataError(f"{file}: corpus.jsonl has a text of none of its {len(topic.pids)} records; get them of PubMed")
+    notes = []
+    if lacking := sorted({*topic.pids} - {*pids}):
+        included = sum(decisions.get(pid, False) for pid in lacking)
+        notes.append(
+            f"records left out: {len(lacking)} without a text in corpus.jsonl, such as {lacking[0]!r}; "
+            f"{included} of them included"
         )
     return Review(
         name=topic.id,
         topic=topic.title,
         source=str(file),
-        ids=topic.pids,
-        titles=[records[pid][0] for pid in topic.pids],
-        abstracts=[records[pid][1] for pid in topic.pids],
-        included=np.array([decisions.get(pid, False) for pid in topic.pids], bool),
+        ids=pids,
+        titles=[records[pid][0] for pid in pids],
+        abstracts=[records[pid][1] for pid in pids],
+        included=np.array([decisions.get(pid, False) for pid in pids], bool),
+        notes=notes,
     )

@@ -1,23 +1,21 @@
 """Records of a systematic review with the decision on each: a CSV file, the topics of its folder in ``topics.jsonl``.
 
-The columns are ``id``, ``title``, ``abstract`` and ``included`` (1 or 0, the decision on the full text), as ASReview
-and its SYNERGY data have them. Further columns are not read, but for ``included_abstract``, the decision on title and
-abstract, when a card's options ask for it. A line of ``topics.jsonl`` is ``{"name": ..., "topic": ...}``.
+The columns are ``id``, ``title``, ``abstract`` and ``included`` (1 or 0, the decision on the full text), or what
+ASReview and its SYNERGY data call them (see ``_review_table``). Further columns are not read, but for
+``included_abstract``, the decision on title and abstract, when a card's options ask for it. A line of ``topics.jsonl``
+is ``{"name": ..., "topic": ...}``; a review without one can be read by active learning, and not be ranked.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import sys
-from collections.abc import Iterator
+import json
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from retrieval_bench.datasets._json_lines import json_lines
-from retrieval_bench.datasets._lines import numbered_lines
+from retrieval_bench.datasets._review_table import review_rows
 from retrieval_bench.datasets._reviews import RepresentationOption, Review, review_dataset
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
@@ -27,6 +25,7 @@ from retrieval_bench.types import Dataset
 Decision = Literal["included", "included_abstract"]
 TOPICS = "topics.jsonl"
 _YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
+_OPEN = frozenset({"", "-1", "-1.0"})  # ASReview marks a record without a decision so
 
 
 class Options(RepresentationOption):
@@ -53,54 +52,62 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
 def read_review(path: Path, *, decision: Decision = "included") -> Review:
     """Read one review.
 
+    Records without a decision or without title and abstract are left out, with a note.
+
     Args:
         path: the CSV file; its topic stands in ``topics.jsonl`` beside it.
         decision: the column that says what had to be found.
 
     Raises:
-        DataError: a column or the topic is missing, an id is missing or occurs twice, a decision is neither 1 nor 0, a
-            record has neither title nor abstract, the file is not a CSV file, or no record is included; names the line.
+        DataError: a column is missing, an id is missing or occurs twice, a decision is neither 1 nor 0, the file is not
+            a CSV file, or no record is included; names the line.
     """
     ids: dict[str, int] = {}
     titles, abstracts, included = [], [], []
-    for line, row in _rows(path, ("id", "title", "abstract", decision)):
-        where, key = f"{path}:{line}", row["id"].strip()
+    left_out = {"without a decision": 0, "with neither title nor abstract": 0}
+    for line, key, title, abstract, said in review_rows(path, decision):
+        where = f"{path}:{line}"
         if not key:
             raise DataError(f"{where}: the record has no id")
         if key in ids:
             raise DataError(f"{where}: the id {key!r} occurs a second time (first in line {ids[key]}); ids are unique")
         ids[key] = line
-        titles.append(row["title"].strip())
-        abstracts.append(row["abstract"].strip())
-        if not (titles[-1] or abstracts[-1]):
-            raise DataError(f"{where}: the record {key!r} has neither title nor abstract; remove it or fill it in")
-        said = row[decision].strip().lower()
-        if said not in _YES | _NO:
-            raise DataError(f"{where}: the decision {row[decision]!r} in the column {decision!r} is not 1 or 0")
-        included.append(said in _YES)
-    topics = read_topics(path.parent)
-    if path.stem not in topics:
-        raise DataError(f"{path.parent / TOPICS}: has no line for {path.stem!r}; add {{'name': ..., 'topic': ...}}")
+        if said.lower() not in _YES | _NO | _OPEN:
+            raise DataError(f"{where}: the decision {said!r} in the column {decision!r} is not 1 or 0")
+        if said in _OPEN or not (title or abstract):
+            left_out["without a decision" if said in _OPEN else "with neither title nor abstract"] += 1
+            del ids[key]
+            continue
+        titles.append(title)
+        abstracts.append(abstract)
+        included.append(said.lower() in _YES)
+    topic = read_topics(path.parent).get(path.stem, "")
+    counts = ", ".join(f"{count} {which}" for which, count in left_out.items() if count)
+    notes = [f"records left out: {counts}"] if counts else []
+    if not topic:
+        line_to_add = json.dumps({"name": path.stem, "topic": "..."})
+        notes.append(f"has no topic to rank its records for; add {line_to_add} to {path.parent / TOPICS}")
     return Review(
         name=path.stem,
-        topic=topics[path.stem],
+        topic=topic,
         source=str(path),
         ids=list(ids),
         titles=titles,
         abstracts=abstracts,
         included=np.array(included, bool),
+        notes=notes,
     )
 
 
 def read_topics(folder: Path) -> dict[str, str]:
-    """Review names and their titles, in the order of ``topics.jsonl``.
+    """Review names and their titles, in the order of ``topics.jsonl``; none where there is no such file.
 
     Raises:
-        DataError: the file is missing, or a line is not ``{"name": TEXT, "topic": TEXT}`` or repeats a name.
+        DataError: a line is not ``{"name": TEXT, "topic": TEXT}`` or repeats a name.
     """
     path = folder / TOPICS
     if not path.is_file():
-        raise DataError(f"{folder}: has no {TOPICS}; it gives each review's title, which is what is asked")
+        return {}
     topics: dict[str, str] = {}
     for number, row in json_lines(path):
         name, topic = (row.get(key) if isinstance(row, dict) else None for key in ("name", "topic"))
@@ -110,22 +117,3 @@ def read_topics(folder: Path) -> dict[str, str]:
             raise DataError(f"{path}:{number}: the review {name!r} occurs a second time; keep one of the lines")
         topics[name] = topic.strip()
     return topics
-
-
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(number of the line that a row ends on, row) of a CSV file with these columns."""
-    text = "\n".join(line for _, line in numbered_lines(path))
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # abstracts may be longer than the default of 128 KiB
-    rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        missing = [column for column in columns if column not in (rows.fieldnames or ())]
-        if missing:
-            raise DataError(f"{path}: has no column {missing[0]!r}; a review has the columns {', '.join(columns)}")
-        for row in rows:
-            if None in row or None in row.values():
-                raise DataError(f"{path}:{rows.line_num}: has not as many fields as the header has columns")
-            yield rows.line_num, row
-    except csv.Error as error:
-        raise DataError(
-            f"{path}:{rows.reader.line_num}: not valid CSV ({error}); mend the quotes of that record"
-        ) from error

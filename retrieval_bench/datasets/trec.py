@@ -1,7 +1,7 @@
-"""TREC files: topics, judgments ("qrels") and runs, and folders of them with documents.
+"""TREC files: judgments ("qrels") and runs, and folders of topics, judgments and documents.
 
-``read_topics``, ``read_qrels``, ``read_run`` and ``write_run`` serve other data too: they are how judgments and results
-are exchanged with trec_eval and its kin.
+``read_qrels``, ``read_run`` and ``write_run`` serve other data too: they are how judgments and results are exchanged
+with trec_eval and its kin.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
 from retrieval_bench.datasets._asked import first_texts
+from retrieval_bench.datasets._judgments import joined
 from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
 from retrieval_bench.datasets._qrels import read_qrels as read_qrels
-from retrieval_bench.datasets._splits import choose_splits
+from retrieval_bench.datasets._splits import SPLIT_NAMES, choose_splits
 from retrieval_bench.datasets._textset import text_dataset, unique_texts
-from retrieval_bench.datasets._trec_documents import read_documents
+from retrieval_bench.datasets._trec_documents import document_files, read_documents
+from retrieval_bench.datasets._trec_topics import TopicField, Topics, read_topics
 from retrieval_bench.datasets.beir import jsonl_documents
 from retrieval_bench.errors import DataError
 from retrieval_bench.files import atomic_file
@@ -30,31 +31,13 @@ from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
 from retrieval_bench.types import Dataset, Frozen, IntArray
 
-TopicField = Literal["title", "desc", "narr"]
-_FIELD_TAG = re.compile(r"<(num|title|desc|narr)>\s*(?:(?:Number|Topic|Description|Narrative)\s*:)?", re.IGNORECASE)
-_ANY_TAG = re.compile(r"</?\w+>")
-_DOCUMENT_SUFFIXES = (".txt", ".trec", ".sgml", ".xml", ".dat")
+_FORMS = ("txt", "tsv", "qrels")  # parts of a qrels file's name that tell nothing of its split
 
 
 class Options(Frozen):
     """Which part of a topic is the query."""
 
     field: TopicField = Field("title", description="title, desc (a sentence) or narr (a paragraph)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Topics:
-    """Queries as a topic file holds them.
-
-    Attributes:
-        ids: m ids.
-        texts: m texts, white space collapsed; empty where the file has none.
-        notes: on topics that were left out because their id occurred before.
-    """
-
-    ids: Sequence[str]
-    texts: Sequence[str]
-    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +68,9 @@ class Run:
 def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read a folder with ``topics*`` and ``qrels*`` files and documents, plain or gzipped.
 
-    Documents are ``corpus.jsonl`` or, anywhere below the folder, files of ``<DOC>`` blocks. Several judgment files are
-    told apart by a split's name between dots, as in ``qrels.dev.txt``; the card's ``splits`` are such names.
+    Documents are ``corpus.jsonl`` or, anywhere below the folder and whatever their names, files of ``<DOC>`` blocks.
+    Several judgment files are told apart by a split's name between dots, as in ``qrels.dev.txt``; the card's
+    ``splits`` are such names. Without any they are parts of one query set.
 
     Raises:
         DataError: a file is missing or cannot be read; names the file and line.
@@ -97,18 +81,17 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     topics = {str(file): read_topics(file, field=options.field) for file in _files(path, "topics")}
     query_texts, repeated = first_texts((file, *pair) for file, part in topics.items() for pair in _pairs(part))
     notes = [*(note for part in topics.values() for note in part.notes), *repeated]
-    qrels = _files(path, "qrels")
-    named = {_split_name(file): file for file in qrels}
-    if len(named) < len(qrels):
-        raise DataError(f"{path}: several qrels files for one split; name them qrels.test.txt, qrels.dev.txt, ...")
-    judgments = {s: read_qrels(named[n]) for s, n in choose_splits(card, named, source=str(path)).items()}
+    named = _judgment_files(card, path)
+    chosen = choose_splits(card, named, source=str(path))
+    judgments = {split: joined([read_qrels(file) for file in named[name]]) for split, name in chosen.items()}
     corpus = plain_or_gzipped(path, "corpus.jsonl")
     titles = None
     if corpus:
         documents, titles = jsonl_documents(corpus)
     else:
-        files = [f for f in sorted(path.rglob("*")) if _holds_documents(f)]
-        documents = unique_texts((row for file in files for row in read_documents(file)), what="document")
+        documents = unique_texts(
+            (row for file in document_files(path) for row in read_documents(file)), what="document"
+        )
     if not documents:
         raise DataError(f"{path}: holds no documents; put corpus.jsonl or files of <DOC> blocks there")
     return text_dataset(
@@ -127,78 +110,20 @@ def _files(folder: Path, beginning: str) -> list[Path]:
     return files
 
 
-def _split_name(file: Path) -> str:
-    parts = [
-        part for part in re.split(r"[._-]", file.name.removesuffix(".gz"))[1:] if part not in ("txt", "tsv", "qrels")
-    ]
-    return parts[-1] if parts else "test"
+def _judgment_files(card: DatasetCard, folder: Path) -> dict[str, list[Path]]:
+    """The qrels files by split; where no name tells a split they are parts of one, as of TREC's years."""
+    files = _files(folder, "qrels")
+    parts = {file: _name_parts(file) for file in files}
+    if not card.splits and SPLIT_NAMES.isdisjoint(name for names in parts.values() for name in names):
+        return {"test": files}
+    named = {names[-1] if names else "test": [file] for file, names in parts.items()}
+    if len(named) < len(files):
+        raise DataError(f"{folder}: several qrels files for one split; name them qrels.test.txt, qrels.dev.txt, ...")
+    return named
 
 
-def _holds_documents(file: Path) -> bool:
-    suffixes = [s for s in file.suffixes if s != ".gz"]
-    is_data = file.name.startswith(("topics", "qrels")) or not file.is_file()
-    return not is_data and bool(suffixes) and suffixes[-1] in _DOCUMENT_SUFFIXES
-
-
-def read_topics(path: Path, *, field: TopicField = "title") -> Topics:
-    """Read topics: ``<top>`` blocks, whose tags need no ends, or lines of id, tab and text. The first of an id is kept.
-
-    Args:
-        path: plain or gzipped.
-        field: which part of a block is the query.
-
-    Raises:
-        DataError: a block without a number or that field, a line without a tab or an id, no topic.
-    """
-    lines = list(numbered_lines(path, fallback="cp1252"))
-    first = next((text for _, text in lines if text.strip()), "")
-    rows = _blocks(path, lines, field) if first.lstrip().startswith("<") else _tabbed(path, lines)
-    if not rows:
-        raise DataError(f"{path}: holds no topics")
-    texts, notes = first_texts(rows)
-    return Topics(ids=list(texts), texts=list(texts.values()), notes=notes)
-
-
-def _tabbed(path: Path, lines: list[tuple[int, str]]) -> list[tuple[str, str, str]]:
-    rows = []
-    for number, line in lines:
-        if not line.strip():
-            continue
-        key, tab, text = line.partition("\t")
-        if not tab or not key.strip():
-            raise DataError(f"{path}:{number}: not a topic; write its id, a tab and its text")
-        rows.append((f"{path}:{number}", key.strip(), " ".join(text.split())))
-    return rows
-
-
-def _blocks(path: Path, lines: list[tuple[int, str]], field: TopicField) -> list[tuple[str, str, str]]:
-    rows = []
-    start, block = 0, list[str]()
-    for number, line in lines:
-        if line.strip().lower().startswith("<top>"):
-            if start:
-                raise DataError(f"{path}:{start}: this <top> has no </top>")
-            start, block = number, []
-        if start:
-            block.append(line)
-            if "</top>" in line.lower():
-                rows.append(_topic(f"{path}:{start}", "\n".join(block), field))
-                start = 0
-    if start:
-        raise DataError(f"{path}:{start}: this <top> has no </top>; the file is cut short")
-    return rows
-
-
-def _topic(where: str, block: str, field: TopicField) -> tuple[str, str, str]:
-    pieces = _FIELD_TAG.split(block)
-    parts = {
-        tag.lower(): " ".join(_ANY_TAG.sub(" ", text).split())
-        for tag, text in zip(pieces[1::2], pieces[2::2], strict=True)
-    }
-    for needed, there in (("num", bool(parts.get("num"))), (field, field in parts)):
-        if not there:
-            raise DataError(f"{where}: this topic has no <{needed}>")
-    return where, parts["num"], parts[field]
+def _name_parts(file: Path) -> list[str]:
+    return [part for part in re.split(r"[._-]", file.name.removesuffix(".gz"))[1:] if part not in _FORMS]
 
 
 def read_run(path: Path) -> Run:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from retrieval_bench.datasets import Review, local_copy
@@ -29,6 +31,8 @@ def load_reviews(names: Sequence[str] = (), *, on_error: OnError | None = None) 
         UnavailableError: the records are not on this machine; says how to get them.
         DataError: they cannot be read (see ``datasets.screening`` and ``datasets.clef_tar``).
         UsageError: a review is asked for twice.
+
+    Reviews of one name from different files are told apart by their sources behind their names.
     """
     reviews: list[Review] = []
     for name in names or _at_hand():
@@ -36,10 +40,18 @@ def load_reviews(names: Sequence[str] = (), *, on_error: OnError | None = None) 
             for place, read in _sources(name, on_error):
                 with telling(place, on_error):
                     reviews += read()
-    known = [review.name for review in reviews]
-    if double := {name for name in known if known.count(name) > 1}:
+    return _told_apart(reviews)
+
+
+def _told_apart(reviews: list[Review]) -> list[Review]:
+    names = Counter(review.name for review in reviews)
+    sources = Counter((review.name, Path(review.source).resolve()) for review in reviews)
+    if double := {name for (name, _), count in sources.items() if count > 1}:
         raise UsageError(f"asked for twice: {', '.join(sorted(double))}")
-    return reviews
+    return [
+        replace(review, name=f"{review.name} ({review.source})") if names[review.name] > 1 else review
+        for review in reviews
+    ]
 
 
 def _at_hand() -> list[str]:
@@ -73,11 +85,11 @@ def _file(path: Path) -> tuple[str, Source]:
 
 
 def _folder(folder: Path, on_error: OnError | None) -> list[tuple[str, Source]]:
+    files = sorted(folder.glob("*.csv"))
+    if files:
+        return [_file(file) for file in files]
     if is_clef_tar(folder):
         return [(str(folder), lambda: list(read_reviews(folder, on_error=on_error).values()))]
-    files = sorted(folder.glob("*.csv"))
-    if not files:
-        raise DataError(
-            f"{folder}: holds neither CSV files of reviews nor a CLEF TAR collection (topics/, corpus.jsonl)"
-        )
-    return [_file(file) for file in files]
+    raise DataError(
+        f"{folder}: holds neither CSV files of reviews nor a CLEF TAR collection (topics/, qrels, corpus.jsonl)"
+    )

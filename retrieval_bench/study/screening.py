@@ -173,7 +173,7 @@ def screen(
     """Both ways on every review, and the figures of ``published_results.json`` beside the records.
 
     Args:
-        reviews: what to read.
+        reviews: what to read; one without a topic is not ranked.
         rankers: names of ranker cards.
         representations: among ``REPRESENTATIONS``: what of a record a ranker sees; None is each of them.
         learners: names among ``LEARNERS``, None is naive Bayes on TF-IDF; on reviews for which Ferdinands et al. 2023
@@ -214,7 +214,7 @@ def screen(
             )  # fmt: skip
 
     for review in reviews:
-        for card in cards:
+        for card in cards if review.topic else ():
             for text in texts:
                 work = partial(rank_once, review, card, text, encoder=encoder, seed=seed)
                 attempt(review, "ranked once", card.name, text, work)

@@ -14,7 +14,8 @@ from made_up_files import DOCUMENTS, QRELS, QUERIES, write_beir, write_jsonl
 
 from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.datasets._fingerprint import fingerprint
-from retrieval_bench.datasets.trec import Run, read_run, read_topics, write_run
+from retrieval_bench.datasets._trec_topics import read_topics
+from retrieval_bench.datasets.trec import Run, read_run, write_run
 from retrieval_bench.errors import CardError, DataError, UnavailableError, UnknownNameError
 from retrieval_bench.runner import prepared
 from retrieval_bench.types import Dataset
@@ -360,6 +361,17 @@ def test_ir_datasets_collection(tmp_path: Path, collections: dict[str, Any], nam
     beir = load_dataset(str(write_beir(tmp_path / "beir")))
     assert data.fingerprint == beir.fingerprint
     assert data.corpus.titles == beir.corpus.titles
+
+
+def test_a_folder_does_not_hide_a_collection(
+    tmp_path: Path, collections: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made-up").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert len(load_dataset("made-up/test").corpus) == 3
+    assert set(collections) == {"made-up", "made-up/test", "made-up/train"}
+    with pytest.raises(DataError, match="made-up/other: there is no such file or folder"):
+        load_dataset("made-up/other")
 
 
 def test_ir_datasets_without_a_network_says_what_to_copy(collections: dict[str, Any]) -> None:
