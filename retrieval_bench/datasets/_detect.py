@@ -56,7 +56,7 @@ def _folder_reader(folder: Path) -> str | None:
         return "beir"
     if (folder / "topics").is_dir() and plain_or_gzipped(folder, "corpus.jsonl"):
         return "clef_tar"
-    if any(folder.glob("query/*.parquet")) and any(folder.glob("corpus_clean/*.parquet")):
+    if _has_table(folder, "query") and _has_table(folder, "corpus_clean"):
         return "litsearch"
     if (folder / "final" / "jsonl").is_dir():
         return "codesearchnet"
@@ -66,3 +66,7 @@ def _folder_reader(folder: Path) -> str | None:
         return "beir"
     suffixes = {file.suffix for file in folder.iterdir()}
     return next((reader for suffix, reader in _FOLDER_SUFFIXES.items() if suffix in suffixes), None)
+
+
+def _has_table(folder: Path, part: str) -> bool:
+    return (folder / f"{part}.parquet").is_file() or any(folder.glob(f"{part}/*.parquet"))

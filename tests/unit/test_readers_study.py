@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.datasets.codesearchnet import read as read_codesearchnet
 from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
@@ -102,16 +102,40 @@ def test_litsearch(tmp_path: Path) -> None:
     assert dataset.qrels["test"].rows.tolist() == [0, 1, 2]
 
 
+def test_litsearch_as_pandas_writes_it(tmp_path: Path) -> None:
+    questions = [{**q, "specificity": float(q["specificity"]), "quality": float("nan")} for q in QUESTIONS]
+    dataset = load_dataset(str(write_litsearch(tmp_path / "LitSearch", PAPERS, questions)))
+    assert list(dataset.queries["test"].ids) == ["inline_acl/specific/0", "manual_iclr/broad/1"]
+
+
+def test_litsearch_with_gaps(tmp_path: Path) -> None:
+    papers = [*PAPERS, {"corpusid": 10, "title": "", "abstract": None, "citations": []}]
+    questions = [*QUESTIONS, {**QUESTIONS[0], "corpusids": []}]
+    dataset = load_dataset(str(write_litsearch(tmp_path / "LitSearch", papers, questions)))
+    assert (dataset.corpus.texts or ())[3] == ""
+    assert len(dataset.queries["test"]) == 2
+    assert notes_of(dataset) == ("questions that name no paper are left out: 'inline_acl/specific/2'",)
+
+
+def test_litsearch_as_two_files(tmp_path: Path) -> None:
+    for part, rows in (("corpus_clean", PAPERS), ("query", QUESTIONS)):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{part}.parquet")
+    assert len(load_dataset(str(tmp_path)).queries["test"]) == 2
+
+
 def test_bad_litsearch(tmp_path: Path) -> None:
     folder = tmp_path / "LitSearch"
     write_litsearch(folder, [*PAPERS, PAPERS[0]], QUESTIONS)
     with pytest.raises(DataError, match=r"corpus_clean, row 3: the document id '7' occurs a second time"):
         load_dataset(str(folder))
-    write_litsearch(folder, [{**PAPERS[0], "title": "", "abstract": ""}], QUESTIONS)
-    with pytest.raises(DataError, match=r"row 0: the paper 7 has neither title nor abstract"):
-        load_dataset(str(folder))
     write_litsearch(folder, PAPERS, [{**QUESTIONS[0], "specificity": 2}])
     with pytest.raises(DataError, match=r"query, row 0: the specificity 2"):
+        load_dataset(str(folder))
+    write_litsearch(folder, PAPERS, [{**QUESTIONS[0], "specificity": 0.5}])
+    with pytest.raises(DataError, match=r"query, row 0: the specificity 0.5 is neither 0"):
+        load_dataset(str(folder))
+    write_litsearch(folder, PAPERS, [{**QUESTIONS[0], "quality": "good"}])
+    with pytest.raises(DataError, match=r"query, row 0: the quality 'good' is not a number"):
         load_dataset(str(folder))
     write_litsearch(folder, PAPERS, [{**QUESTIONS[0], "corpusids": [1]}])
     with pytest.raises(DataError, match="judges the document '1', which is not in the corpus"):
