@@ -10,7 +10,7 @@ import numpy as np
 from retrieval_bench.errors import DataError
 from retrieval_bench.types import Dataset
 
-_NOTES = ("queries", "judgments")  # keys of ``meta`` under which readers say what was left out or is lacking
+_NOTES = ("queries", "judgments", "vectors")  # keys of ``meta`` under which readers say what was left out or is lacking
 
 
 def notes_of(dataset: Dataset) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrieval_bench.datasets._lines import plain_or_gzipped
+from retrieval_bench.datasets._vector_folder import type_suffix
 from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
 
@@ -42,7 +43,7 @@ def card_for_path(path: Path) -> DatasetCard:
     Raises:
         DataError: no reader is known for it; lists what is accepted.
     """
-    reader = _READER_BY_SUFFIX.get(path.suffix) if path.is_file() else _folder_reader(path)
+    reader = _READER_BY_SUFFIX.get(type_suffix(path)) if path.is_file() else _folder_reader(path)
     if reader is None:
         raise DataError(f"{path}: not a data set that can be read; accepted: {_ACCEPTED}")
     name = path.stem if path.is_file() else path.resolve().name
@@ -64,7 +65,7 @@ def _folder_reader(folder: Path) -> str | None:
         return "trec"
     if plain_or_gzipped(folder, "corpus.jsonl"):  # the BEIR reader says what is missing
         return "beir"
-    suffixes = {file.suffix for file in folder.iterdir()}
+    suffixes = {type_suffix(file) for file in folder.iterdir()}
     return next((reader for suffix, reader in _FOLDER_SUFFIXES.items() if suffix in suffixes), None)
 
 
