@@ -27,7 +27,8 @@ _FOLDER_SUFFIXES = {s: r for s, r in _READER_BY_SUFFIX.items() if r != "hdf5" an
 _ACCEPTED = (
     "a BEIR folder (corpus.jsonl, queries.jsonl, qrels/), a TREC folder (topics*, qrels*, documents), "
     "a CLEF TAR folder (topics/, corpus.jsonl), LitSearch (query/, corpus_clean/), "
-    "a language of CodeSearchNet (final/jsonl/), "
+    "a language of CodeSearchNet (final/jsonl/, or train/, valid/, test/), "
+    "CoSQA (code_idx_map.txt, cosqa-retrieval-test-500.json), "
     f"a file {', '.join(_READER_BY_SUFFIX)}, or a folder of {', '.join(_FOLDER_SUFFIXES)} files"
 )
 
@@ -59,8 +60,10 @@ def _folder_reader(folder: Path) -> str | None:
         return "clef_tar"
     if _has_table(folder, "query") and _has_table(folder, "corpus_clean"):
         return "litsearch"
-    if (folder / "final" / "jsonl").is_dir():
+    if (folder / "final" / "jsonl").is_dir() or any(folder.glob("test/*.jsonl*")):
         return "codesearchnet"
+    if (folder / "code_idx_map.txt").is_file():
+        return "cosqa"
     if any(folder.glob("topics*")) and any(folder.glob("qrels*")):
         return "trec"
     if plain_or_gzipped(folder, "corpus.jsonl"):  # the BEIR reader says what is missing

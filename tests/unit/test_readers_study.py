@@ -70,6 +70,61 @@ def test_bad_functions_name_file_and_line(ruby: Path, line: str, said: str) -> N
         load_dataset(str(ruby))
 
 
+def test_codesearchnet_partitions_by_folder(ruby: Path, tmp_path: Path) -> None:
+    for file in (ruby / "final" / "jsonl").rglob("*.gz"):
+        rows = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+        plain = tmp_path / "plain" / file.parent.name / file.name
+        plain.parent.mkdir(parents=True)
+        lines = [json.dumps({key: row[key] for key in row if key != "partition"}) for row in rows]
+        plain.write_bytes(gzip.compress("\n".join(lines).encode()))
+    dataset = load_dataset(str(tmp_path / "plain"))
+    assert list(dataset.corpus.texts or ()) == ["def write end", "def silent end", "def read end"]
+    assert {split: len(part) for split, part in dataset.queries.items()} == {"tune": 1, "test": 1}
+
+
+def write_cosqa(folder: Path) -> Path:
+    questions = [{"idx": f"cosqa-{i}", "doc": f"how to {i}", "code": "", "retrieval_idx": 2 * i} for i in range(4)]
+    for name, content in {
+        "code_idx_map.txt": {f"def f{i}(): pass": i for i in reversed(range(12))},
+        "cosqa-retrieval-test-500.json": questions[:3],
+        "cosqa-retrieval-dev-500.json": questions[3:],
+        "cosqa-retrieval-train-19604.json": [],
+    }.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_cosqa_as_its_authors_have_it(tmp_path: Path) -> None:
+    dataset = load_dataset(str(write_cosqa(tmp_path)))
+    assert (dataset.corpus.texts or ())[:2] == ["def f0(): pass", "def f1(): pass"]
+    assert dataset.corpus.ids[-1] == "code-11"
+    assert {split: list(part.texts or ()) for split, part in dataset.queries.items()} == {
+        "test": ["how to 0", "how to 1", "how to 2"],
+        "tune": ["how to 3"],
+    }
+    assert [dataset.qrels[split].rows.tolist() for split in ("test", "tune")] == [[0, 2, 4], [6]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("code_idx_map.txt", "[]", "is not a JSON object of functions"),
+        ("code_idx_map.txt", "{", "code_idx_map.txt: is not JSON"),
+        ("cosqa-retrieval-test-500.json", "{}", "is not a JSON list of questions"),
+        ("cosqa-retrieval-test-500.json", '[{"idx": "a", "doc": "b"}]', "question 0 lacks the key 'retrieval_idx'"),
+        ("cosqa-retrieval-test-500.json", None, "cosqa-retrieval-test-500.json: there is no such file"),
+    ],
+)
+def test_bad_cosqa(tmp_path: Path, name: str, content: str | None, said: str) -> None:
+    file = write_cosqa(tmp_path) / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        load_dataset(str(tmp_path))
+
+
 def test_codesearchnet_without_questions(ruby: Path) -> None:
     for file in (ruby / "final" / "jsonl" / "test").iterdir():
         file.unlink()
