@@ -108,7 +108,7 @@ class Searcher:
         check_k(k, self.manifest.documents)
         if isinstance(queries, str):
             queries = [queries]
-        texts = [] if isinstance(queries, np.ndarray) else list(queries)
+        texts: list[Any] = [] if isinstance(queries, np.ndarray) else list(queries)
         if isinstance(queries, np.ndarray) or (texts and not isinstance(texts[0], str)):
             hits = self._search_vectors(_vectors(queries), k, settings)
         else:

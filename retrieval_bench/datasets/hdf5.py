@@ -7,6 +7,7 @@ corpus's, and stores int8, uint8 and binary vectors; binary ones are packed, eig
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,23 +76,17 @@ def _read(file: _File, card: DatasetCard, options: Options) -> Dataset:
         splits = {"test": "test"} | ({"train": "learn"} if "learn" in file.names() else {})
     corpus = file.vectors(options.corpus)
     queries = {split: file.vectors(name) for split, name in splits.items()}
-    ids, notes = None, []
+    ids: list[str] | None = None
+    notes: list[str] = []
     if metric == "cos":
         corpus, rows, notes = _with_direction(corpus, "corpus")
         ids = None if rows is None else [str(row) for row in rows]
         for split, vectors in queries.items():
             queries[split], _, more = _with_direction(vectors, f"{split} queries")
             notes += more
-    given, all_kept = {}, not notes
-    for split, name in splits.items():
-        neighbors = f"{'' if name == 'test' else f'{name}_'}neighbors"
-        if metric != stated or neighbors not in file.names() or not all_kept:
-            continue
-        nearest = file.values(neighbors)
-        if (nearest == _PADDING).any():
-            notes.append(f"{neighbors!r} are padded with {_PADDING}, so they are computed anew")
-            continue
-        given[split] = Given(nearest, file.scores(neighbors.replace("neighbors", "distances"), corpus.shape[1]))
+    given: dict[str, Given] = {}
+    if metric == stated and not notes:  # neighbors of other rows would be of no use
+        given, notes = _given(file, splits, corpus.shape[1])
     return vector_dataset(
         card,
         source=str(file.path),
@@ -102,6 +97,21 @@ def _read(file: _File, card: DatasetCard, options: Options) -> Dataset:
         ids=ids,
         notes=notes,
     )
+
+
+def _given(file: _File, splits: Mapping[str, str], d: int) -> tuple[dict[str, Given], list[str]]:
+    """Neighbors by split, and a note of those that are left out since they are padded."""
+    given, notes = {}, []
+    for split, name in splits.items():
+        prefix = "" if name == "test" else f"{name}_"
+        if f"{prefix}neighbors" not in file.names():
+            continue
+        rows = file.values(f"{prefix}neighbors")
+        if (rows == _PADDING).any():
+            notes.append(f"{f'{prefix}neighbors'!r} are padded with {_PADDING}, so they are computed anew")
+        else:
+            given[split] = Given(rows, file.scores(f"{prefix}distances", d))
+    return given, notes
 
 
 def _with_direction(vectors: FloatArray, what: str) -> tuple[FloatArray, IntArray | None, list[str]]:

@@ -132,12 +132,12 @@ def test_codesearchnet_without_questions(ruby: Path) -> None:
         load_dataset(str(ruby))
 
 
-PAPERS = [
+PAPERS: list[dict[str, Any]] = [
     {"corpusid": 7, "title": "Attention", "abstract": "Transformers.", "citations": [9]},
     {"corpusid": 8, "title": "No abstract", "abstract": None, "citations": []},
     {"corpusid": 9, "title": "Retrieval", "abstract": "Dense vectors.", "citations": []},
 ]
-QUESTIONS = [
+QUESTIONS: list[dict[str, Any]] = [
     {"query_set": "inline_acl", "query": "What attends?", "specificity": 1, "quality": 2, "corpusids": [7]},
     {"query_set": "manual_iclr", "query": "Papers on search", "specificity": 0, "quality": 1, "corpusids": [8, 9]},
 ]

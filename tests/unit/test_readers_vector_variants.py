@@ -44,8 +44,8 @@ def arrays_of(data: Dataset) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 def test_zero_vectors_of_hdf5_are_left_out_under_cos(tmp_path: Path) -> None:
     corpus, asked = CORPUS.copy(), ASKED.copy()
     corpus[[4, 9]] = asked[3] = 0
-    arrays = {"train": corpus, "test": asked, "neighbors": nearest("cos")}
-    data = load_dataset(str(write_hdf5(tmp_path / "a.hdf5", "angular", **arrays)))
+    write_hdf5(tmp_path / "a.hdf5", "angular", train=corpus, test=asked, neighbors=nearest("cos"))
+    data = load_dataset(str(tmp_path / "a.hdf5"))
     kept, left = arrays_of(data)
     assert np.array_equal(kept, np.delete(corpus, [4, 9], axis=0))
     assert np.array_equal(left, np.delete(asked, 3, axis=0))
@@ -103,7 +103,8 @@ def test_what_may_be_neighbors_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("corpus", "queries"), [("base", "query"), ("train", "test"), ("corpus", "test")])
 def test_arrays_by_other_names(tmp_path: Path, corpus: str, queries: str) -> None:
-    np.savez(tmp_path / "a.npz", **{corpus: CORPUS, queries: ASKED, "neighbors": nearest("l2")})
+    arrays: dict[str, Any] = {corpus: CORPUS, queries: ASKED, "neighbors": nearest("l2")}
+    np.savez(tmp_path / "a.npz", **arrays)
     data = load_dataset(str(tmp_path / "a.npz"))
     assert all(map(np.array_equal, arrays_of(data), (CORPUS, ASKED)))
     assert np.array_equal(data.neighbors["test"].rows, nearest("l2"))
