@@ -21,7 +21,7 @@ from retrieval_bench import registry
 from retrieval_bench.canaries import read_canaries, same_answer, write_canaries
 from retrieval_bench.checks import check_ids, check_k, check_vectors, normalised
 from retrieval_bench.encoders import encode_queries, load_encoder
-from retrieval_bench.errors import ArtifactError, UsageError
+from retrieval_bench.errors import ArtifactError, DataError, UsageError
 from retrieval_bench.files import atomic_folder, sha256
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.protocols import Encoder, Index, Ranker
@@ -88,27 +88,31 @@ class Searcher:
         m = self.manifest
         return f"<Searcher {m.name}: {m.documents:,} documents, {m.dimensions} dimensions, {m.build_params}>"
 
-    def search(self, queries: str | Sequence[str] | npt.NDArray[Any], k: int = 10, **settings: Any) -> Answers:
+    def search(
+        self, queries: str | Sequence[str] | Sequence[float] | Sequence[Sequence[float]] | npt.NDArray[Any],
+        k: int = 10, **settings: Any,
+    ) -> Answers:  # fmt: skip
         """Answer texts, or vectors where the system is an index.
 
         Args:
-            queries: one text, a list of texts, or vectors (m, d) or (d,) of any real dtype. Under the metric ``cos``
-                they need not be normalised.
+            queries: one text, a list of texts, or vectors (m, d) or (d,) of any real dtype, as an array or as lists of
+                numbers. Under the metric ``cos`` they need not be normalised.
             k: results per query, 1 to n.
             **settings: search parameters in place of those the system was chosen with (indexes only).
 
         Raises:
             UsageError: k out of range, or texts for an index without an encoder, or vectors for a ranker.
-            DataError: wrong dimension, NaN, infinite or zero vectors, no queries.
+            DataError: vectors of different lengths, wrong dimension, NaN, infinite or zero vectors, no queries.
             CardError: an unknown setting; names the nearest ones.
         """
         check_k(k, self.manifest.documents)
         if isinstance(queries, str):
             queries = [queries]
-        if isinstance(queries, np.ndarray):
-            hits = self._search_vectors(np.atleast_2d(queries), k, settings)
+        texts: list[Any] = [] if isinstance(queries, np.ndarray) else list(queries)
+        if isinstance(queries, np.ndarray) or (texts and not isinstance(texts[0], str)):
+            hits = self._search_vectors(_vectors(queries), k, settings)
         else:
-            hits = self._search_texts(list(queries), k, settings)
+            hits = self._search_texts(texts, k, settings)
         ids = tuple(tuple(self.ids[int(r)] for r in row if r >= 0) for row in hits.rows)
         return Answers(rows=hits.rows, scores=hits.scores, ids=ids)
 
@@ -269,3 +273,13 @@ def _differences(made_with: dict[str, str]) -> str:
     here = libraries()
     changed = [f"{n} {v} then, {here.get(n, 'absent')} now" for n, v in made_with.items() if here.get(n) != v]
     return "; ".join(changed) or "same library versions, so another processor"
+
+
+def _vectors(queries: Any) -> npt.NDArray[Any]:
+    try:
+        vectors = np.atleast_2d(np.asarray(queries))
+    except ValueError as error:
+        raise DataError("queries: the vectors have different lengths; give lists of the same length") from error
+    if vectors.dtype.kind not in "fiub":
+        raise DataError(f"queries: hold values of type {vectors.dtype}, not numbers; give texts or vectors")
+    return vectors

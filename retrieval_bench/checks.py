@@ -48,7 +48,7 @@ def check_vectors(vectors: npt.NDArray[np.generic], *, source: str, metric: Metr
                 row = start + int(np.argmax(zero))
                 raise DataError(
                     f"{source}: row {row} is a zero vector, which has no direction under 'cos'; "
-                    "remove it or use the metric 'ip' or 'l2'"
+                    "remove it, or use another metric (--metric ip or --metric l2)"
                 )
 
 

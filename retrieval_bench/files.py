@@ -29,7 +29,9 @@ def _explain(error: OSError, path: Path) -> DataError:
         return DataError(f"{path}: the disk is full; free some space or choose another folder")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DataError(f"{path}: no permission to write there; choose another folder (--out, RETRIEVAL_BENCH_HOME)")
-    return DataError(f"{path}: {error.strerror or error}")
+    return DataError(
+        f"{path}: cannot be written ({error.strerror or error}); choose another folder (--out, RETRIEVAL_BENCH_HOME)"
+    )
 
 
 @contextlib.contextmanager

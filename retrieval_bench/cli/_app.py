@@ -42,6 +42,19 @@ MetricOption = Annotated[
 ]
 
 
+def _measurable(seconds: float) -> float:
+    """Refuse what no system can be measured for at once, not after the data is loaded."""
+    from retrieval_bench.measure.clock import Effort
+
+    return Effort(seconds=seconds).seconds
+
+
+MeasureSeconds = Annotated[
+    float,
+    typer.Option("--measure-seconds", help="Most seconds of repeats per setting and mode.", callback=_measurable),
+]
+
+
 def main() -> None:
     """Run the command line; a typed error is one line on standard error."""
     try:

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._app import MeasureSeconds, app, console, problems
 from retrieval_bench.cli._each import EachSet
 from retrieval_bench.errors import UsageError
 
@@ -26,7 +26,7 @@ def beir(
     every: Annotated[bool, typer.Option("--all", help="All BEIR sets; those that cannot be had are skipped.")] = False,
     ranker: Annotated[list[str] | None, typer.Option(help="Ranker card; repeat for more.")] = None,
     encoder: Annotated[str | None, typer.Option(help="Encoder of the rankers that leave it open.")] = None,
-    measure_seconds: Annotated[float, typer.Option(help="Most seconds of repeats per ranker and mode.")] = 1.0,
+    measure_seconds: MeasureSeconds = 1.0,
     out: Annotated[Path | None, typer.Option(help="Folder of runs and results (default: results/beir).")] = None,
 ) -> None:
     """Run reference rankers on BEIR sets and write results as the MTEB leaderboard has them."""

@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from retrieval_bench.cli._app import MetricOption, Out, Retry, app, console, problems, run_folder
+from retrieval_bench.cli._app import MeasureSeconds, MetricOption, Out, Retry, app, console, problems, run_folder
 from retrieval_bench.cli.budget import BudgetFile, budget_from
 from retrieval_bench.errors import UsageError
 
@@ -63,7 +63,7 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     timeout: Annotated[float, typer.Option(help="Most wall seconds of one process.")] = 1800.0,
-    measure_seconds: Annotated[float, typer.Option(help="Most seconds of repeats per setting and mode.")] = 3.0,
+    measure_seconds: MeasureSeconds = 3.0,
     retry: Retry = False,
     export_to: Annotated[
         Path | None, typer.Option("--export", help="Write the winner to this folder, as `export` does.")

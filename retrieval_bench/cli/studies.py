@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._app import MeasureSeconds, app, console, problems
 from retrieval_bench.cli._each import EachSet
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 Rankers = Annotated[list[str] | None, typer.Option("--ranker", help="Ranker card (name or path); repeat for more.")]
 Encoder = Annotated[str | None, typer.Option(help="sentence-transformers model (default: the packaged MiniLM).")]
 Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
-Seconds = Annotated[float, typer.Option(help="Most seconds of repeats per ranker and mode.")]
 Page = Annotated[Path | None, typer.Option("--html", help="Write the table as a page here.")]
 OutFolder = Annotated[
     Path | None, typer.Option("--out", help="Folder of the runs (default: results in the home folder).")
@@ -46,7 +45,7 @@ def codesearch(
     ] = 1000,
     encoder: Encoder = None,
     seed: Seed = 0,
-    measure_seconds: Seconds = 1.0,
+    measure_seconds: MeasureSeconds = 1.0,
     html: Page = None,
     out: OutFolder = None,
 ) -> None:
@@ -86,7 +85,7 @@ def litsearch(
     ranker: Rankers = None,
     encoder: Encoder = None,
     seed: Seed = 0,
-    measure_seconds: Seconds = 1.0,
+    measure_seconds: MeasureSeconds = 1.0,
     html: Page = None,
     out: OutFolder = None,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from retrieval_bench.cli._app import MetricOption, Out, app, console, problems
+from retrieval_bench.cli._app import MeasureSeconds, MetricOption, Out, app, console, problems
 from retrieval_bench.cli._notes import tell_notes
 from retrieval_bench.cli.budget import BudgetFile, budget_from
 
@@ -46,9 +46,11 @@ def tune(
         float | None, typer.Option(help="Share of the test queries to tune on, where there are no tuning queries.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the builds, and of the first sampler.")] = 0,
+    measure_seconds: MeasureSeconds = 3.0,
     out: Out = None,
 ) -> None:
     """Tune systems alike on DATASET's tuning queries; report each one's pick on held-out queries."""
+    from retrieval_bench.measure.clock import Effort
     from retrieval_bench.tuning import tune as run_tuning
 
     limits: dict[str, Any] = {
@@ -62,7 +64,7 @@ def tune(
     done = run_tuning(
         dataset, indexes=index, rankers=ranker, encoder=encoder, target=target, budget=budget_from(budget, limits),
         sampler=sampler, repeats=repeats, metric=metric, rows=rows, queries=queries,  # type: ignore[arg-type]
-        tune_share=tune_share, seed=seed, out=out, on_trial=tell,
+        tune_share=tune_share, seed=seed, effort=Effort(seconds=measure_seconds), out=out, on_trial=tell,
     )  # fmt: skip
     console.print(tuning_table(done))
     tell_notes([(done.dataset, done.notes)])

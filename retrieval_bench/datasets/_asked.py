@@ -10,11 +10,8 @@ import numpy as np
 from retrieval_bench.errors import DataError
 from retrieval_bench.types import Dataset
 
-_NOTES = (
-    "queries",
-    "judgments",
-    "own documents",
-)  # keys of ``meta`` under which readers say what was left out or is lacking
+# Keys of ``meta`` under which readers say what was left out or is lacking.
+_NOTES = ("queries", "judgments", "own documents", "vectors")
 
 
 def notes_of(dataset: Dataset) -> tuple[str, ...]:
@@ -41,7 +38,7 @@ def first_texts(rows: Iterable[tuple[str, str, str]]) -> tuple[dict[str, str], l
             repeated.append(f"{key!r} with {said} in {place}")
     if not repeated:
         return texts, []
-    return texts, [f"of queries with one id the first is kept; left out: {_listed(repeated)}"]
+    return texts, [f"of queries with one id the first is kept; left out: {listed(repeated)}"]
 
 
 def without_blank(dataset: Dataset, *, source: str) -> Dataset:
@@ -70,11 +67,12 @@ def without_blank(dataset: Dataset, *, source: str) -> Dataset:
             near[split] = near[split].take(kept)
     if not dropped:
         return dataset
-    notes = (dataset.meta.get("queries", ""), f"queries without a text are left out: {_listed([*dropped])}")
+    notes = (dataset.meta.get("queries", ""), f"queries without a text are left out: {listed([*dropped])}")
     meta = {**dataset.meta, "queries": "; ".join(filter(None, notes))}
     return replace(dataset, queries=queries, qrels=qrels, neighbors=near, meta=meta)
 
 
-def _listed(items: list[str], *, most: int = 3) -> str:
+def listed(items: list[str], *, most: int = 3) -> str:
+    """The first of some items and how many more there are, for a note."""
     rest = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + rest

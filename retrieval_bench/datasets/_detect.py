@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrieval_bench.datasets._lines import plain_or_gzipped
+from retrieval_bench.datasets._vector_folder import type_suffix
 from retrieval_bench.datasets.clef_tar import is_clef_tar
 from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
@@ -28,7 +29,8 @@ _ACCEPTED = (
     "a BEIR folder (corpus.jsonl, queries.jsonl, qrels/), a TREC folder (topics*, qrels*, documents), "
     "MS MARCO (collection.tsv, queries.*.tsv, qrels.*.tsv), "
     "a CLEF TAR folder (topics/, qrels, corpus.jsonl), LitSearch (query/, corpus_clean/), "
-    "a language of CodeSearchNet (final/jsonl/), "
+    "a language of CodeSearchNet (final/jsonl/, or train/, valid/, test/), "
+    "CoSQA (code_idx_map.txt, cosqa-retrieval-test-500.json), "
     f"a file {', '.join(_READER_BY_SUFFIX)}, or a folder of {', '.join(_FOLDER_SUFFIXES)} files"
 )
 
@@ -46,7 +48,7 @@ def card_for_path(path: Path) -> DatasetCard:
     Raises:
         DataError: no reader is known for it; lists what is accepted.
     """
-    reader = _READER_BY_SUFFIX.get(path.suffix) if path.is_file() else _folder_reader(path)
+    reader = _READER_BY_SUFFIX.get(type_suffix(path)) if path.is_file() else _folder_reader(path)
     if reader is None:
         raise DataError(f"{path}: not a data set that can be read; accepted: {_ACCEPTED}")
     name = path.stem if path.is_file() else path.resolve().name
@@ -63,9 +65,9 @@ def holds_beir(folder: Path) -> bool:
 def _folder_reader(folder: Path) -> str | None:
     if holds_beir(folder):
         return "beir"
-    if any(folder.glob("query/*.parquet")) and any(folder.glob("corpus_clean/*.parquet")):
+    if _has_table(folder, "query") and _has_table(folder, "corpus_clean"):
         return "litsearch"
-    if (folder / "final" / "jsonl").is_dir():
+    if (folder / "final" / "jsonl").is_dir() or any(folder.glob("test/*.jsonl*")):
         return "codesearchnet"
     if plain_or_gzipped(folder, "collection.tsv"):
         return "msmarco"
@@ -73,14 +75,20 @@ def _folder_reader(folder: Path) -> str | None:
         return "trec"
     if is_clef_tar(folder) and (plain_or_gzipped(folder, "corpus.jsonl") or any(folder.rglob("*qrel*"))):
         return "clef_tar"  # its reader says what is missing
+    if (folder / "code_idx_map.txt").is_file():
+        return "cosqa"
     if any(folder.glob("topics*")) and any(folder.glob("qrels*")):
-        return "trec"
+        return "trec"  # likewise
     if plain_or_gzipped(folder, "corpus.jsonl"):  # the BEIR reader says what is missing
         return "beir"
-    suffixes = {file.suffix for file in folder.iterdir()}
+    suffixes = {type_suffix(file) for file in folder.iterdir()}
     found = next((reader for suffix, reader in _FOLDER_SUFFIXES.items() if suffix in suffixes), None)
     return found or ("screening" if ".csv" in suffixes else None)  # that reader says which command takes a folder
 
 
 def _has_file(folder: Path, pattern: str) -> bool:
     return any(file.is_file() for file in folder.glob(pattern))
+
+
+def _has_table(folder: Path, part: str) -> bool:
+    return (folder / f"{part}.parquet").is_file() or any(folder.glob(f"{part}/*.parquet"))

@@ -118,7 +118,8 @@ def _check_nearest(
             scores = 2 * scores - scale
         for i, j in np.argwhere(scores > last + _TOLERANCE * scale):
             if numbers[j] not in rows[i]:
+                hint = "; try --metric ip or --metric cos" if metric == "l2" else ""  # what most formats leave unsaid
                 raise DataError(
                     f"{source}: row {numbers[j]} is nearer to query {i} under {metric!r} than its given neighbors are; "
-                    "the neighbors belong to other data or to another metric"
+                    f"the neighbors belong to other data or to another metric{hint}"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,10 @@ from pydantic import Field
 from retrieval_bench.errors import CardError, DataError
 from retrieval_bench.specs import DatasetCard, validated
 from retrieval_bench.types import Frozen
+
+# big-ann-benchmarks keeps the first rows of a file as base.1B.u8bin.crop_nb_10000000.
+_CROP = re.compile(r"\.crop_nb_\d+$")
+_SIZE = re.compile(r"[-.]\d+[kmb]$", re.IGNORECASE)  # its neighbor files are called bigann-10M, with no suffix
 
 
 class Options(Frozen):
@@ -26,20 +31,30 @@ class Files(NamedTuple):
     base: Path
     queries: dict[str, Path]
     groundtruth: Path | None
+    notes: tuple[str, ...] = ()
+
+
+def type_suffix(file: Path) -> str:
+    """The suffix that tells the type of a vector file; empty where the end of its name is but a size (GT.1B)."""
+    name = _CROP.sub("", file.name)
+    return "" if _SIZE.search(name) else Path(name).suffix
 
 
 def find_files(card: DatasetCard, path: Path | None, *, vectors: Collection[str], neighbors: Collection[str]) -> Files:
     """Tell the files of a folder apart by their names, as TEXMEX, big-ann-benchmarks and RAFT write them.
 
-    Names with ``groundtruth`` (or beginning with ``gt``) hold neighbors, with ``learn`` training queries, with
-    ``query`` test queries, with ``base`` the corpus. The card's options and ``splits`` name files outright. A path to
-    a single file is a corpus without queries.
+    Names with ``groundtruth`` (or beginning with ``gt``, or ending in a size as ``bigann-10M``) hold neighbors, with
+    ``learn`` training queries, with ``query`` test queries, with ``base`` the corpus. The card's options and ``splits``
+    name files outright. A path to a single file is a corpus without queries.
 
     Args:
         card: its ``options`` are Options, its ``splits`` file names.
         path: file or folder.
         vectors: suffixes of vector files, such as ``.fvecs``.
-        neighbors: suffixes of neighbor files, such as ``.ivecs``.
+        neighbors: suffixes of neighbor files, such as ``.ivecs``; the empty one lets files without a suffix pass.
+
+    Returns:
+        The files, and a note of one that looks like neighbors and has no name that says so.
 
     Raises:
         CardError: a file that the card names is not there.
@@ -64,18 +79,25 @@ def find_files(card: DatasetCard, path: Path | None, *, vectors: Collection[str]
         raise DataError(f"{path}: no file there is named as the base vectors (such as base{min(vectors)})")
     if options.groundtruth:
         return Files(base, queries, _named(card, path, options.groundtruth))
-    return Files(base, queries, _only(roles["groundtruth"], path, "[options] groundtruth"))
+    groundtruth = _only(roles["groundtruth"], path, "[options] groundtruth")
+    unused = [] if groundtruth else [f.name for f in sorted(path.iterdir()) if _may_be_neighbors(f, neighbors)]
+    notes = [f"{name} is not used: if it holds neighbors, call it groundtruth{Path(name).suffix}" for name in unused]
+    return Files(base, queries, groundtruth, tuple(notes))
 
 
 def _role(file: Path, vectors: Collection[str], neighbors: Collection[str]) -> str | None:
-    name = file.name.lower()
+    name, suffix = file.name.lower(), type_suffix(file)
     if "distances" in name:  # RAFT keeps them in a file of their own; they are computed anew
         return None
-    if "groundtruth" in name or name.startswith("gt"):
-        return "groundtruth" if file.suffix in neighbors else None
-    if file.suffix not in vectors:
+    if "groundtruth" in name or name.startswith("gt") or (not suffix and _SIZE.search(name)):
+        return "groundtruth" if suffix in neighbors else None
+    if suffix not in vectors:
         return None
     return next((r for word, r in (("learn", "train"), ("quer", "test"), ("base", "base")) if word in name), None)
+
+
+def _may_be_neighbors(file: Path, neighbors: Collection[str]) -> bool:
+    return bool(file.suffix) and file.suffix in neighbors and "distances" not in file.name.lower()
 
 
 def _only(files: list[Path], folder: Path, key: str) -> Path | None:

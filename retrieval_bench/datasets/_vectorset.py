@@ -53,6 +53,7 @@ def vector_dataset(
     given: Mapping[str, Given] | None = None,
     ids: Sequence[str] | None = None,
     texts: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """Put a vector set together.
 
@@ -68,9 +69,11 @@ def vector_dataset(
         given: neighbors by split.
         ids: n ids, or None to call rows by their number.
         texts: n texts, or None.
+        notes: on what is not as the source has it; they stand in ``meta``.
 
     Raises:
-        DataError: dimensions differ, neighbors are wrong, or there are too few rows to hold queries out.
+        DataError: dimensions differ, neighbors are wrong, or queries are to be held out of rows that are too few or
+            cannot be served.
     """
     for split, vectors in queries.items():
         if vectors.shape[1] != corpus.shape[1]:
@@ -87,10 +90,19 @@ def vector_dataset(
     documents = Corpus(ids=RowIds(len(corpus)) if ids is None else ids, texts=texts, vectors=corpus)
     asked = {s: Queries(ids=RowIds(len(v)), vectors=v, split=s) for s, v in queries.items()}
     if not asked:
+        check_vectors(corpus, source=source, metric=metric)  # while its rows are those of the source
         documents, asked = _queries_from(documents, source)
     elif "train" in asked and "tune" not in asked:
         asked, hits = _tune_from_train(asked, hits)
-    return Dataset(name=card.name, fingerprint="", corpus=documents, queries=asked, neighbors=hits, metric=metric)
+    return Dataset(
+        name=card.name,
+        fingerprint="",
+        corpus=documents,
+        queries=asked,
+        neighbors=hits,
+        metric=metric,
+        meta={"vectors": "; ".join(notes)} if notes else {},
+    )
 
 
 def _queries_from(corpus: Corpus, source: str) -> tuple[Corpus, dict[str, Queries]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.datasets._vector_folder import find_files
+from retrieval_bench.datasets._vector_folder import find_files, type_suffix
 from retrieval_bench.datasets._vectorset import Given, as_float32, vector_dataset
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
@@ -32,7 +32,7 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     Raises:
         DataError: a file is missing, or its header does not agree with its size.
     """
-    files = find_files(card, path, vectors=_VALUES, neighbors=(".ibin", ".bin"))
+    files = find_files(card, path, vectors=_VALUES, neighbors=(".ibin", ".bin", ""))
     given = {"test": Given(read_neighbors(files.groundtruth))} if files.groundtruth and "test" in files.queries else {}
     return vector_dataset(
         card,
@@ -41,6 +41,7 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         corpus=as_float32(read_bin(files.base), source=str(files.base)),
         queries={split: as_float32(read_bin(file), source=str(file)) for split, file in files.queries.items()},
         given=given,
+        notes=files.notes,
     )
 
 
@@ -50,9 +51,10 @@ def read_bin(path: Path) -> npt.NDArray[Any]:
     Raises:
         DataError: an unknown suffix, or a header that does not agree with the size of the file.
     """
-    if path.suffix not in _VALUES:
+    suffix = type_suffix(path)
+    if suffix not in _VALUES:
         raise DataError(f"{path}: not a vector file; known suffixes: {', '.join(_VALUES)}")
-    value = np.dtype(_VALUES[path.suffix])
+    value = np.dtype(_VALUES[suffix])
     n, d = _header(path)
     _check_size(path, n, d, (n * d * value.itemsize,))
     return np.memmap(path, dtype=value, mode="r", offset=_HEADER_BYTES, shape=(n, d))

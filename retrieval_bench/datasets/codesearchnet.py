@@ -2,9 +2,9 @@
 
 A language's folder as it is handed out, ``LANGUAGE/final/jsonl/{train,valid,test}/*.jsonl.gz``, or any folder with such
 files; plain files are read too. A line has ``code_tokens`` and ``docstring_tokens``, of which document and query are
-made (``code`` still holds the docstring), and ``partition``. As in the original, a query's one relevant document is its
-own function, and documents are those of the partition that is asked: ``valid`` and ``test`` form one corpus here, and
-``train`` is left out unless the card's options name it.
+made (``code`` still holds the docstring), and ``partition``, or else that of the folder its file is in. As in the
+original, a query's one relevant document is its own function, and documents are those of the partition that is asked:
+``valid`` and ``test`` form one corpus here, and ``train`` is left out unless the card's options name it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _functions(file: Path, root: Path) -> Iterator[Function]:
     name = file.relative_to(root).as_posix().partition(".jsonl")[0]
     for number, row in json_lines(file):
         where = f"{file}:{number}"
-        partition = row.get("partition") if isinstance(row, dict) else None
+        partition = row.get("partition", file.parent.name) if isinstance(row, dict) else None
         if partition not in _SPLITS:
             raise DataError(f"{where}: the key 'partition' must be one of {', '.join(_SPLITS)} (got {partition!r:.40})")
         code = _tokens(row, "code_tokens", where)

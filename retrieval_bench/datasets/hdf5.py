@@ -7,6 +7,7 @@ corpus's, and stores int8, uint8 and binary vectors; binary ones are packed, eig
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from retrieval_bench.datasets._asked import listed
 from retrieval_bench.datasets._vectorset import Given, as_float32, vector_dataset
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
-from retrieval_bench.types import Dataset, FloatArray, Frozen, Metric
+from retrieval_bench.types import Dataset, FloatArray, Frozen, IntArray, Metric
 
 _METRICS: dict[str, Metric] = {
     "euclidean": "l2",
@@ -30,6 +32,8 @@ _METRICS: dict[str, Metric] = {
     "ip": "ip",
     "hamming": "l2",
 }
+_PADDING = -1  # stands where a query has fewer neighbors than others
+_BLOCK_VALUES = 1 << 24  # values looked at together: bounds the temporary memory of a pass
 
 
 class Options(Frozen):
@@ -45,7 +49,8 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     ``test`` are the test queries and ``learn`` the training queries. All number types become float32; float32 data
     that lies in one piece in the file stays memory-mapped. Hamming distance is served as ``l2`` on 0/1 values, where
     the squared distance is the number of bits that differ; packed bits are unpacked. ``neighbors`` are kept unless the
-    card asks for another metric than the file's.
+    card asks for another metric than the file's, or some are padded with -1. Zero vectors, of which some public sets
+    hold a few, are left out under ``cos``, as are the neighbors then.
 
     Raises:
         DataError: not an HDF5 file, cut short, data sets missing or of shapes that do not fit, attributes that do not
@@ -70,20 +75,56 @@ def _read(file: _File, card: DatasetCard, options: Options) -> Dataset:
     if not splits and "test" in file.names():
         splits = {"test": "test"} | ({"train": "learn"} if "learn" in file.names() else {})
     corpus = file.vectors(options.corpus)
-    given = {}
-    for split, name in splits.items():
-        prefix = "" if name == "test" else f"{name}_"
-        if metric == stated and f"{prefix}neighbors" in file.names():
-            scores = file.scores(f"{prefix}distances", corpus.shape[1])
-            given[split] = Given(file.values(f"{prefix}neighbors"), scores)
+    queries = {split: file.vectors(name) for split, name in splits.items()}
+    ids: list[str] | None = None
+    notes: list[str] = []
+    if metric == "cos":
+        corpus, rows, notes = _with_direction(corpus, "corpus")
+        ids = None if rows is None else [str(row) for row in rows]
+        for split, vectors in queries.items():
+            queries[split], _, more = _with_direction(vectors, f"{split} queries")
+            notes += more
+    given: dict[str, Given] = {}
+    if metric == stated and not notes:  # neighbors of other rows would be of no use
+        given, notes = _given(file, splits, corpus.shape[1])
     return vector_dataset(
         card,
         source=str(file.path),
         metric=metric,
         corpus=corpus,
-        queries={split: file.vectors(name) for split, name in splits.items()},
+        queries=queries,
         given=given,
+        ids=ids,
+        notes=notes,
     )
+
+
+def _given(file: _File, splits: Mapping[str, str], d: int) -> tuple[dict[str, Given], list[str]]:
+    """Neighbors by split, and a note of those that are left out since they are padded."""
+    given, notes = {}, []
+    for split, name in splits.items():
+        prefix = "" if name == "test" else f"{name}_"
+        if f"{prefix}neighbors" not in file.names():
+            continue
+        rows = file.values(f"{prefix}neighbors")
+        if (rows == _PADDING).any():
+            notes.append(f"{f'{prefix}neighbors'!r} are padded with {_PADDING}, so they are computed anew")
+        else:
+            given[split] = Given(rows, file.scores(f"{prefix}distances", d))
+    return given, notes
+
+
+def _with_direction(vectors: FloatArray, what: str) -> tuple[FloatArray, IntArray | None, list[str]]:
+    """The vectors that are not zero; where some are, also the rows of those kept, and a note of those left out."""
+    step = max(1, _BLOCK_VALUES // max(1, vectors.shape[1]))
+    blocks = [vectors[start : start + step].any(axis=1) for start in range(0, len(vectors), step)]
+    kept = np.concatenate(blocks) if blocks else np.ones(0, bool)
+    if kept.all():
+        return vectors, None, []
+    zero = [str(row) for row in np.flatnonzero(~kept)]
+    note = f"zero vectors have no direction under 'cos' and are left out of the {what}: rows {listed(zero)}"
+    rows = np.flatnonzero(kept)
+    return vectors[rows], rows, [note]
 
 
 class _File:

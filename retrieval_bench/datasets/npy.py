@@ -1,8 +1,12 @@
-"""NumPy files: one ``.npy``; a folder with ``corpus.npy`` and ``queries.npy``; a ``.npz`` with those names as keys."""
+"""NumPy files: one ``.npy``; a folder with ``corpus.npy`` and ``queries.npy``; a ``.npz`` with those names as keys.
+
+Other names of the two are ``base`` with ``query``, as TEXMEX has them, and ``train`` with ``test``, as ann-benchmarks.
+"""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,9 @@ from retrieval_bench.errors import CardError, DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
 from retrieval_bench.types import Dataset, Frozen
+
+_CORPUS = ("corpus", "base", "train")
+_QUERIES = ("queries", "query", "test")
 
 
 class Options(Frozen):
@@ -28,27 +35,37 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     corpus without queries.
 
     Raises:
-        DataError: a file cannot be read as arrays (pickled objects are refused), or ``corpus`` is missing.
+        DataError: a file cannot be read as arrays (pickled objects are refused), or it is not clear which is the
+            corpus or which are the queries.
     """
     validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None:
         raise DataError(f"{card.name}: needs a .npy or .npz file, or a folder with corpus.npy")
     arrays = _arrays(path)
-    if "corpus" not in arrays:
+    corpus = _one_of(_CORPUS, arrays, path)
+    if corpus is None:
         raise DataError(f"{path}: has no 'corpus' array (found: {', '.join(sorted(arrays)) or 'none'})")
     if missing := set(card.splits.values()) - set(arrays):
         raise CardError(f"dataset card {card.name!r}: {path} has no array {min(missing)!r}")
     splits = {str(split): name for split, name in card.splits.items()}
-    if not splits and "queries" in arrays:
-        splits = {"test": "queries"}
+    if not splits and (queries := _one_of(_QUERIES, arrays, path)):
+        splits = {"test": queries}
     return vector_dataset(
         card,
         source=str(path),
         metric=card.metric or "l2",
-        corpus=as_float32(arrays["corpus"], source=str(path)),
+        corpus=as_float32(arrays[corpus], source=str(path)),
         queries={split: as_float32(arrays[name], source=str(path)) for split, name in splits.items()},
         given={"test": Given(arrays["neighbors"])} if "neighbors" in arrays and "test" in splits else {},
     )
+
+
+def _one_of(names: tuple[str, ...], arrays: Mapping[str, object], path: Path) -> str | None:
+    """Which array is called by one of the names; the first name is ours and goes before the others."""
+    found = [name for name in names if name in arrays]
+    if len(found) > 1 and found[0] != names[0]:
+        raise DataError(f"{path}: cannot tell which array to take of {', '.join(found)}; call it {names[0]!r}")
+    return found[0] if found else None
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from retrieval_bench.datasets._vectorset import as_float32, vector_dataset
+from retrieval_bench.datasets._vectorset import Given, as_float32, vector_dataset
 from retrieval_bench.errors import CardError, DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
@@ -21,6 +22,7 @@ from retrieval_bench.types import Dataset, FloatArray, Frozen
 _VECTORS = ("vector", "vectors", "embedding", "embeddings", "emb")
 _IDS = ("id", "_id", "doc_id", "docid", "document_id")
 _TEXTS = ("text", "content", "body", "document", "passage")
+_NEIGHBORS = ("neighbors_id", "neighbors")
 
 
 class Options(Frozen):
@@ -35,18 +37,20 @@ class Options(Frozen):
 def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read a Parquet file, or a folder whose files are parts of one table, as a corpus. ``l2`` unless the card says.
 
-    A folder with ``corpus.parquet`` and ``queries.parquet`` has the queries of its own; the card's ``splits`` name
-    other files of queries. Vectors of any number type become float32.
+    A folder with ``corpus.parquet`` and ``queries.parquet`` has the queries of its own, as has one in the layout of
+    VectorDBBench: ``train.parquet``, which is searched, ``test.parquet``, and ``neighbors.parquet`` with the ids of
+    each query's neighbors, where it is there. The card's ``splits`` name other files of queries. Vectors of any number
+    type become float32.
 
     Raises:
-        DataError: not Parquet, no or no clear vector column, a missing vector, or vectors of different lengths; names
-            the row.
+        DataError: not Parquet, parts with different columns, no or no clear vector column, a missing vector or value,
+            vectors of different lengths, or neighbors that are not in the corpus; names the row.
         CardError: a column or file that the card names is not there.
     """
     options = validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None:
         raise DataError(f"{card.name}: needs a Parquet file or a folder of them")
-    corpus, queries = _files(card, path)
+    corpus, queries, neighbors = _files(card, path)
     table = _table(corpus, path)
     text = _column(card, table, options.text, _TEXTS)
     ids = _column(card, table, options.id, _IDS)
@@ -56,16 +60,25 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         metric=card.metric or "l2",
         corpus=_vectors(card, table, options, path),
         queries={split: _vectors(card, _table([file], file), options, file) for split, file in queries.items()},
+        given={} if neighbors is None else {"test": Given(_neighbors(neighbors, table, ids))},
         ids=None if ids is None else _strings(table, ids, path),
         texts=None if text is None else _strings(table, text, path),
     )
 
 
-def _files(card: DatasetCard, path: Path) -> tuple[list[Path], dict[str, Path]]:
+class _Files(NamedTuple):
+    corpus: list[Path]
+    queries: dict[str, Path]
+    neighbors: Path | None = None
+
+
+def _files(card: DatasetCard, path: Path) -> _Files:
     if not path.is_dir():
-        return [path], {}
+        return _Files([path], {})
     files = {file.name: file for file in sorted(path.glob("*.parquet"))}
     splits = {str(split): name for split, name in card.splits.items()}
+    if not splits and {"train.parquet", "test.parquet"} <= files.keys():
+        return _Files([files["train.parquet"]], {"test": files["test.parquet"]}, files.get("neighbors.parquet"))
     if not splits and {"corpus.parquet", "queries.parquet"} <= files.keys():
         splits = {"test": "queries.parquet"}
     if missing := set(splits.values()) - files.keys():
@@ -73,15 +86,26 @@ def _files(card: DatasetCard, path: Path) -> tuple[list[Path], dict[str, Path]]:
     corpus = [f for name, f in files.items() if name not in splits.values()]
     if not corpus:
         raise DataError(f"{path}: holds no Parquet file of documents")
-    return corpus, {split: files[name] for split, name in splits.items()}
+    return _Files(corpus, {split: files[name] for split, name in splits.items()})
 
 
 def _table(files: list[Path], source: Path) -> pa.Table:
     try:
-        return pa.concat_tables(pq.read_table(file) for file in files)
+        tables = [pq.read_table(file) for file in files]
     except pa.ArrowException as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{source}: cannot be read as Parquet ({reason}); the file is damaged, get it again") from error
+    for file, table in zip(files, tables, strict=True):
+        if not table.schema.equals(tables[0].schema):
+            raise DataError(
+                f"{file}: has other columns than {files[0].name} ({_columns(table)}; {_columns(tables[0])}); "
+                "parts of one table have the same; call the documents corpus.parquet and the queries queries.parquet"
+            )
+    return pa.concat_tables(tables)
+
+
+def _columns(table: pa.Table) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in table.schema)
 
 
 def _column(card: DatasetCard, table: pa.Table, named: str | None, usual: Sequence[str]) -> str | None:
@@ -119,19 +143,49 @@ def _vectors(card: DatasetCard, table: pa.Table, options: Options, source: Path)
         usual = [candidate for candidate in candidates if candidate.lower() in _VECTORS]
         name = next(iter(usual or candidates), None) if len(usual) == 1 or len(candidates) == 1 else None
     if name not in candidates:
-        found = ", ".join(f"{field.name} ({field.type})" for field in table.schema)
         raise DataError(
-            f"{source}: no clear column of vectors, which are lists of numbers (found: {found}); "
+            f"{source}: no clear column of vectors, which are lists of numbers (found: {_columns(table)}); "
             "name it in a dataset card: [options] vector = ..."
         )
-    column = table[name]
+    return as_float32(_rectangle(table[name], source, what="vector"), source=str(source))
+
+
+def _rectangle(column: pa.ChunkedArray, source: Path, *, what: str) -> npt.NDArray[np.generic]:
+    """(n, d) values of a column of n lists, all of them of one length."""
     if column.null_count:
-        raise DataError(f"{source}: row {int(np.argmax(column.is_null().to_numpy()))} has no vector")
+        raise DataError(f"{source}: row {int(np.argmax(column.is_null().to_numpy()))} has no {what}")
     lengths = pc.list_value_length(column).to_numpy()
     if len(lengths) == 0:
         raise DataError(f"{source}: holds no rows")
     if (lengths != lengths[0]).any():
         row = int(np.argmax(lengths != lengths[0]))
         raise DataError(f"{source}: row {row} has {lengths[row]} dimensions, row 0 has {lengths[0]}")
-    flat: npt.NDArray[np.generic] = pc.list_flatten(column).to_numpy()
-    return as_float32(flat.reshape(len(lengths), int(lengths[0])), source=str(source))
+    values = pc.list_flatten(column)
+    if values.null_count:
+        row = int(np.argmax(values.is_null().to_numpy())) // int(lengths[0])
+        raise DataError(f"{source}: the {what} in row {row} lacks a value; mend or remove the row")
+    flat: npt.NDArray[np.generic] = values.to_numpy()
+    return flat.reshape(len(lengths), int(lengths[0]))
+
+
+def _neighbors(file: Path, corpus: pa.Table, ids: str | None) -> npt.NDArray[np.generic]:
+    """(m, k) corpus rows of the neighbors that a file names by their ids, or by their rows where there are no ids."""
+    table = _table([file], file)
+    name = next((name for name in _NEIGHBORS if name in table.column_names), None)
+    if name is None or not _is_vectors(table.schema.field(name).type):
+        raise DataError(
+            f"{file}: has no column {_NEIGHBORS[0]!r} with lists of ids (found: {_columns(table)}); "
+            "mend it, or remove it to have the neighbors computed"
+        )
+    named = _rectangle(table[name], file, what="list of neighbors")
+    if ids is None:
+        return named
+    rows = pc.index_in(pc.cast(pa.array(named.ravel()), corpus[ids].type), value_set=corpus[ids])
+    if rows.null_count:
+        at = int(np.argmax(rows.is_null().to_numpy(zero_copy_only=False)))
+        raise DataError(
+            f"{file}: row {at // named.shape[1]} names {named.ravel()[at]!s}, which is no id of the corpus; "
+            "they belong to other data"
+        )
+    found: npt.NDArray[np.generic] = rows.to_numpy()
+    return found.reshape(named.shape)

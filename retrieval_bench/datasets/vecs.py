@@ -39,6 +39,7 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         corpus=as_float32(read_vecs(files.base), source=str(files.base)),
         queries={split: as_float32(read_vecs(file), source=str(file)) for split, file in files.queries.items()},
         given=given,
+        notes=files.notes,
     )
 
 

@@ -74,7 +74,6 @@ class AdannsIndex:
     def _settings(self) -> Iterable[Mapping[str, int]]:
         """Search parameters to calibrate."""
 
-    @abstractmethod
     def _check(self, params: Any) -> None:
         """Raise UsageError for what cannot be searched."""
 

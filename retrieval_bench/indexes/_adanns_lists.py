@@ -29,11 +29,14 @@ def cluster(vectors: FloatArray, lists: int, metric: Metric, seed: int) -> tuple
 
 
 def nearest_lists(asked: FloatArray, centroids: FloatArray, nprobe: int, metric: Metric) -> IntArray:
-    """The ``nprobe`` lists (m, nprobe) whose centroids (lists, w) are best for queries (m, w), in no order."""
+    """The ``nprobe`` lists (m, nprobe) whose centroids (lists, w) are best for queries (m, w), in no order.
+
+    Where there are fewer lists, all of them.
+    """
     scores = asked @ centroids.T
     if metric == "l2":
         scores -= 0.5 * np.einsum("lw,lw->l", centroids, centroids)
-    return best(scores, nprobe)
+    return best(scores, min(nprobe, len(centroids)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,7 @@ class FaissIndex:
         if self.device == "cpu":
             values, rows = self._index.search(vectors, k, params=settings)
         else:
-            gpu.check_limits(k, params)
+            gpu.check_limits(k, params, self.params)
             with self._device_lock:
                 values, rows = self._index.search(vectors, k, params=settings)
         if self._index.metric_type == faiss.METRIC_L2:

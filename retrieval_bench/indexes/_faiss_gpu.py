@@ -75,12 +75,18 @@ def training(index: Any) -> Iterator[None]:
         ivf.clustering_index = None
 
 
-def check_limits(k: int, params: Any) -> None:
+def check_limits(k: int, params: Any, built: Any) -> None:
     """Refuse a search that the GPU kernels cannot do.
+
+    Args:
+        k: hits asked for.
+        params: of the search.
+        built: parameters of the index; it scans no more lists than it has.
 
     Raises:
         UsageError: k or nprobe is too large.
     """
-    for name, value in (("k", k), ("nprobe", getattr(params, "nprobe", 1))):
+    nprobe = min(getattr(params, "nprobe", 1), getattr(built, "lists", 1))
+    for name, value in (("k", k), ("nprobe", nprobe)):
         if value > _LARGEST_SELECTION:
             raise UsageError(f"{name} = {value}: on a GPU faiss selects at most {_LARGEST_SELECTION}; hide the GPU")

@@ -17,7 +17,7 @@ from retrieval_bench.indexes._adanns_lists import NestedLists, cluster, nearest_
 from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, AdannsBuild, nested, nesting_bytes
 from retrieval_bench.indexes._adanns_rank import pair_scores, prefixes
 from retrieval_bench.indexes._faiss import check_enough, filled
-from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists, probing
+from retrieval_bench.indexes.ivf import MOST_LISTS, PROBED, automatic_lists
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, MemoryReport, Metric, Params, Queries
 
@@ -37,7 +37,7 @@ class AdannsIvfBuild(AdannsBuild):
 class AdannsIvfSearch(AdannsSearch):
     """How much is looked at. What is None has its default, or is chosen by ``bytes_read`` or ``latency_ms``."""
 
-    nprobe: int | None = Field(None, ge=1, le=MOST_LISTS, description="lists scanned per query; None: 8")
+    nprobe: int | None = Field(None, ge=1, le=MOST_LISTS, description=f"{PROBED}; None: 8")
     d_s: int | None = Field(
         None,
         ge=1,
@@ -103,7 +103,6 @@ class AdannsIvf(AdannsIndex):
             raise UsageError(
                 f"d_s = {params.d_s} is more than d_r = {params.d_r}: re-ranking goes on where scanning ends"
             )
-        probing(params.nprobe, len(self._lists.centroids))
 
     def _answer(self, asked: FloatArray, k: int, params: Any) -> tuple[IntArray, FloatArray]:
         found, d_s, d_r = self._lists, params.d_s, params.d_r

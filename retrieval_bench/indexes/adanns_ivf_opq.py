@@ -19,7 +19,7 @@ from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, nested
 from retrieval_bench.indexes._adanns_pq import AdannsPqBuild, PqLayout, plan, read_faiss, rotation, sampled
 from retrieval_bench.indexes._faiss import METRICS, drop_tables, filled, seed_clustering
 from retrieval_bench.indexes._faiss_memory import bytes_by_part
-from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists, probing
+from retrieval_bench.indexes.ivf import MOST_LISTS, PROBED, automatic_lists
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, MemoryReport, Metric, Params, Queries
 
@@ -36,7 +36,7 @@ class AdannsIvfOpqBuild(AdannsPqBuild):
 class AdannsIvfOpqSearch(AdannsSearch):
     """How much is looked at. What is None has its default, or is chosen by ``bytes_read`` or ``latency_ms``."""
 
-    nprobe: int | None = Field(None, ge=1, le=MOST_LISTS, description="lists scanned per query; None: 8")
+    nprobe: int | None = Field(None, ge=1, le=MOST_LISTS, description=f"{PROBED}; None: 8")
 
 
 @indexes.register("adanns_ivf_opq")
@@ -99,9 +99,6 @@ class AdannsIvfOpq(AdannsIndex):
                 for d_r in {self._nesting.kept, -(-self._nesting.kept // 2)}:
                     yield {"nprobe": nprobe, "d_r": d_r, "refine_factor": factor}
 
-    def _check(self, params: Any) -> None:
-        probing(params.nprobe, self.params.lists)
-
     def _answer(self, asked: FloatArray, k: int, params: Any) -> tuple[IntArray, FloatArray]:
         refined = self.params.refine != "none"
         depth = min(k * params.refine_factor, self._documents) if refined else k
@@ -135,8 +132,9 @@ class AdannsIvfOpq(AdannsIndex):
         asked = self._nesting.queries(queries.require_vectors(), self._metric)
         lists = faiss.downcast_index(self._index.index).invlists
         sizes = np.array([lists.list_size(i) for i in range(self.params.lists)])
-        scanned = float(sizes[self._probed(asked, setting.nprobe)].sum(axis=1).mean())
-        means = 4 * setting.nprobe * self._index.index.d
+        probed = self._probed(asked, setting.nprobe)
+        scanned = float(sizes[probed].sum(axis=1).mean())
+        means = 4 * probed.shape[1] * self._index.index.d
         width = self._kept.codes.itemsize if self.params.refine != "none" else 0
         return Cost(
             fixed=self._centroids.nbytes + means + scanned * (self.params.code_bytes + 8),

@@ -9,10 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from retrieval_bench.budgets import allowed_bytes
-from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._coded import CodedBuild, CodedIndex, CodedSearch
 from retrieval_bench.indexes._faiss import check_enough, filled, seed_clustering, training_rows
-from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists
+from retrieval_bench.indexes.ivf import MOST_LISTS, PROBED, automatic_lists
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, Metric, Params, Queries
 
@@ -28,7 +27,7 @@ class CodedIvfBuild(CodedBuild):
 class CodedIvfSearch(CodedSearch):
     """How much is looked at, and how much of that twice."""
 
-    nprobe: int = Field(8, ge=1, le=MOST_LISTS, description="lists scanned per query")
+    nprobe: int = Field(8, ge=1, le=MOST_LISTS, description=PROBED)
 
 
 @indexes.register("coded_ivf")
@@ -76,12 +75,7 @@ class CodedIvf(CodedIndex):
 
     def _probed(self, queries: FloatArray, params: Any) -> IntArray | None:
         centroids = self._lists["centroids"]
-        if params.nprobe > len(centroids):
-            raise UsageError(
-                f"nprobe = {params.nprobe}, but the index has {len(centroids)} lists; "
-                f"scan 1 to {len(centroids)} of them"
-            )
-        if params.nprobe == len(centroids):
+        if params.nprobe >= len(centroids):
             return None
         near = queries @ centroids.T
         if self._metric == "l2":

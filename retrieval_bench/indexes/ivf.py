@@ -9,13 +9,13 @@ import faiss
 from pydantic import Field
 
 from retrieval_bench.budgets import allowed_bytes, require_bytes
-from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._faiss import METRICS, FaissIndex, check_enough, filled, seed_clustering, training_rows
 from retrieval_bench.indexes._faiss_memory import LIST_BYTES
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
 
 MOST_LISTS = 1 << 20
+PROBED = "lists scanned per query; all of them where the index has no more"
 
 
 class IvfBuild(Params):
@@ -27,7 +27,7 @@ class IvfBuild(Params):
 class IvfSearch(Params):
     """How much is looked at."""
 
-    nprobe: int = Field(8, ge=1, le=MOST_LISTS, description="lists scanned per query")
+    nprobe: int = Field(8, ge=1, le=MOST_LISTS, description=PROBED)
 
 
 def automatic_lists(n: int) -> int:
@@ -40,14 +40,8 @@ def automatic_lists(n: int) -> int:
 
 
 def probing(nprobe: int, lists: int) -> faiss.SearchParametersIVF:
-    """Parameters of one search.
-
-    Raises:
-        UsageError: more lists are to be scanned than there are.
-    """
-    if nprobe > lists:
-        raise UsageError(f"nprobe = {nprobe}, but the index has {lists} lists; scan 1 to {lists} of them")
-    return faiss.SearchParametersIVF(nprobe=nprobe)
+    """Parameters of one search; more lists than there are means all, so that one sweep serves large and small data."""
+    return faiss.SearchParametersIVF(nprobe=min(nprobe, lists))
 
 
 @indexes.register("ivf")

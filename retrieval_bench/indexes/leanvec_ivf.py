@@ -8,13 +8,12 @@ import faiss
 import numpy as np
 from pydantic import Field
 
-from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes import _reduced_fit as make
 from retrieval_bench.indexes._faiss import check_enough, filled, training_rows
 from retrieval_bench.indexes._reduced import Asked, ReducedIndex
 from retrieval_bench.indexes._reduced_plan import ReducedBuild, ReducedSearch, choose
 from retrieval_bench.indexes._reduced_store import Stored
-from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists
+from retrieval_bench.indexes.ivf import MOST_LISTS, PROBED, automatic_lists
 from retrieval_bench.kernels.scan import ROWS, Int32Array, Lists, scan, slots_of, tiles
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, Metric, Params, Queries
@@ -31,7 +30,7 @@ class LeanVecIvfBuild(ReducedBuild):
 class LeanVecIvfSearch(ReducedSearch):
     """How much is looked at."""
 
-    nprobe: int = Field(16, ge=1, le=MOST_LISTS, description="lists scanned per query")
+    nprobe: int = Field(16, ge=1, le=MOST_LISTS, description=PROBED)
 
 
 @indexes.register("leanvec_ivf")
@@ -93,10 +92,8 @@ class LeanVecIvf(ReducedIndex):
         self._coarse = Lists(codes=stored.centroids, starts=starts, rows=rows, bias=stored.centroid_bias)
 
     def _candidates(self, asked: Asked, depth: int, params: Any) -> tuple[Int32Array, Int32Array]:
-        lists = len(self._stored.rows)
-        if params.nprobe > lists:
-            raise UsageError(f"nprobe = {params.nprobe}, but the index has {lists} lists; scan 1 to {lists} of them")
-        probes, _ = scan(self._coarse, asked.codes, params.nprobe, weights=asked.weights)
+        nprobe = min(params.nprobe, len(self._stored.rows))
+        probes, _ = scan(self._coarse, asked.codes, nprobe, weights=asked.weights)
         ranked = not self._reranks
         return scan(self._lists, asked.codes, depth, probes=probes, weights=asked.weights, ranked=ranked)
 

@@ -109,15 +109,14 @@ class Scann(PeerIndex):
         self._index, self._parts = plan.build(), {}
 
     def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        if params.nprobe > self.params.lists:
-            raise UsageError(f"nprobe = {params.nprobe}, but the index has {self.params.lists} lists")
+        nprobe = min(params.nprobe, self.params.lists)
         candidates = min(k * params.refine_factor, self._shape[0])
         workers = threads()
         if workers == 1 or len(vectors) == 1:
-            rows, values = self._index.search_batched(vectors, k, candidates, params.nprobe)
+            rows, values = self._index.search_batched(vectors, k, candidates, nprobe)
         else:
             with self._setting.at(workers, self._index.set_num_threads):
-                rows, values = self._index.search_batched_parallel(vectors, k, candidates, params.nprobe)
+                rows, values = self._index.search_batched_parallel(vectors, k, candidates, nprobe)
         missing = np.isnan(values)
         scores = values if self._metric == "ip" else -values
         return np.where(missing, -1, rows.astype(np.int64)), np.where(missing, -np.inf, scores)

@@ -19,7 +19,6 @@ from retrieval_bench.device.product_code import CODEWORDS, ProductCode, train_pr
 from retrieval_bench.device.products import chosen_scores, products
 from retrieval_bench.device.select import best_groups, top
 from retrieval_bench.device.stream import to_device
-from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._reduced_fit import fit
 from retrieval_bench.indexes._torch import (
     BYTES,
@@ -31,7 +30,7 @@ from retrieval_bench.indexes._torch import (
     operand_parts,
     reduced_queries,
 )
-from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists
+from retrieval_bench.indexes.ivf import MOST_LISTS, PROBED, automatic_lists
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
 
@@ -53,7 +52,7 @@ class TorchIvfBuild(TorchBuild):
 class TorchIvfSearch(TorchSearch):
     """How much is looked at."""
 
-    nprobe: int = Field(16, ge=1, le=MOST_LISTS, description="lists scanned per query")
+    nprobe: int = Field(16, ge=1, le=MOST_LISTS, description=PROBED)
 
 
 @indexes.register("torch_ivf")
@@ -146,11 +145,9 @@ class TorchIvf(TorchIndex):
         self._turned_centres = centres if self._code is None else self._code.turned(centres)
 
     def _found(self, queries: torch.Tensor, k: int, params: TorchIvfSearch) -> tuple[torch.Tensor, torch.Tensor]:
-        lists = len(self._lists.sizes)
-        if params.nprobe > lists:
-            raise UsageError(f"nprobe = {params.nprobe}, but the index has {lists} lists; scan 1 to {lists} of them")
+        nprobe = min(params.nprobe, len(self._lists.sizes))
         asked = reduced_queries(self.tensors, queries, self.metric)
-        probes = products(Operand(values=asked), self._centres).topk(params.nprobe, dim=1).indices
+        probes = products(Operand(values=asked), self._centres).topk(nprobe, dim=1).indices
         turned = asked if self._code is None else self._code.turned(asked)
         precision: Precision = self.params.precision
         most = _DECODED_VALUES // turned.shape[1] if self._code is not None else self._n

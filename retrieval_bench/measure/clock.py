@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from retrieval_bench.errors import UsageError
 from retrieval_bench.statistics import enough
 
 T = TypeVar("T")
@@ -32,12 +33,20 @@ class Effort:
         minimum: least number of timed batches.
         seconds: most time for the batches, and again for the single queries; the minimum is always done.
         concurrent_seconds: time for each number of clients.
+
+    Raises:
+        UsageError: a time is negative or no number.
     """
 
     target: float = 0.05
     minimum: int = 3
     seconds: float = 3.0
     concurrent_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        for seconds in (self.seconds, self.concurrent_seconds):
+            if not seconds >= 0:  # which no comparison with NaN is
+                raise UsageError(f"measuring for {seconds:g} seconds (--measure-seconds): give 0 or more")
 
 
 def timed(call: Callable[[], T]) -> tuple[T, float]:

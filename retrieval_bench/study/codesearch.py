@@ -39,11 +39,16 @@ _BLOCK = 64  # queries ranked over the whole corpus at a time
 
 @dataclass(frozen=True, kw_only=True)
 class CodeSearch:
-    """A finished run on a set of functions, and for each ranker its MRR among ``candidates``, by trial id."""
+    """A finished run on a set of functions, and for each ranker its MRR among ``candidates`` asked for, by trial."""
 
     run: Run
     candidates: int
     among: dict[str, float]
+
+    @property
+    def told_apart(self) -> int:
+        """Functions that a ranker had to tell apart: the candidates, or the whole corpus where it is smaller."""
+        return min(self.candidates, self.run.summary.documents)
 
 
 def datasets_of(names: Sequence[str]) -> list[str]:
@@ -128,8 +133,9 @@ def _relevant(qrels: Qrels, query: int) -> np.ndarray[tuple[int], np.dtype[np.in
 
 def codesearch_section(found: Sequence[CodeSearch]) -> Section:
     """The table of all sets and rankers, and the mean over the languages where there are several of CodeSearchNet."""
-    candidates = found[0].candidates if found else 0
-    among = [SectionColumn(title="MRR", unit=f"among {candidates:,}", best="highest")] if candidates else []
+    told_apart = sorted({one.told_apart for one in found if one.candidates})
+    unit = "among " + " or ".join(f"{number:,}" for number in told_apart)
+    among = [SectionColumn(title="MRR", unit=unit, best="highest")] if told_apart else []
     groups, languages = [], []
     for one in found:
         summary = one.run.summary
@@ -158,6 +164,11 @@ def codesearch_section(found: Sequence[CodeSearch]) -> Section:
             "MRR: over the first 100 answers from the whole corpus. Among so many: as CodeSearchNet, in batches.",
             "CoSQA's test queries come from web searches; what learns (a fusion's weights, LambdaMART) learns from its "
             "tuning queries. MiniLM was trained on CodeSearchNet among others, where the functions come from.",
+            *(
+                f"{one.run.summary.dataset}: has {one.told_apart:,} functions, so the MRR is among these."
+                for one in found
+                if one.told_apart < one.candidates
+            ),
             *(f"{one.run.summary.dataset}: {note}" for one in found for note in one.run.summary.notes),
         ),
     )

@@ -46,6 +46,15 @@ def test_ids_that_are_whole_numbers_are_saved_as_text(tmp_path: Path) -> None:
     assert built.search(vectors()[7], k=1).ids == loaded.search(vectors()[7], k=1).ids == (("1007",),)
 
 
+def test_vectors_may_be_lists_of_numbers() -> None:
+    searcher = rb.build("flat", vectors())
+    asked = vectors()[:3]
+    expected = searcher.search(asked, k=5).rows
+    assert np.array_equal(searcher.search(asked.tolist(), k=5).rows, expected)
+    assert np.array_equal(searcher.search(asked[0].tolist(), k=5).rows, expected[:1])
+    assert np.array_equal(searcher.search(list(asked), k=5).rows, expected)
+
+
 def test_no_pickle_and_nothing_unlisted_is_in_an_artifact(saved: Path) -> None:
     files = {p.relative_to(saved).as_posix() for p in saved.rglob("*") if p.is_file()}
     manifest = json.loads((saved / "manifest.json").read_text())
@@ -187,7 +196,10 @@ def test_five_lines_in_an_application_search_text(tmp_path: Path) -> None:
         (lambda: rb.build("flat", vectors()).search(vectors()[:1], k=501), UsageError, "1 to 500"),
         (lambda: rb.build("flat", vectors()).search(vectors()[:1, :5]), DataError, "5 dimensions, 16 are needed"),
         (lambda: rb.build("flat", vectors()).search(["text"]), UsageError, "has no encoder"),
+        (lambda: rb.build("flat", vectors()).search([[1.0], [1.0, 2.0]]), DataError, "different lengths"),
+        (lambda: rb.build("flat", vectors()).search(np.array([["text"] * 16])), DataError, "not numbers"),
         (lambda: rb.build("bm25", texts=TEXTS).search(vectors()[:1]), UsageError, "ranks texts"),
+        (lambda: rb.build("bm25", texts=TEXTS).search([1.0, 2.0]), UsageError, "ranks texts"),
         (lambda: rb.build("bm25", texts=TEXTS).search([]), DataError, "no query"),
         (lambda: rb.build("ivf", vectors()).search(vectors()[:1], k=1, nprobes=2), UsageError, "did you mean 'nprobe'"),
         (lambda: rb.load("/nowhere/at/all"), ArtifactError, "holds no manifest"),

@@ -11,6 +11,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("jinja2")
 
 from retrieval_bench.cli import app
+from retrieval_bench.datasets import place_name
 from retrieval_bench.records import Store
 
 FUNCTIONS = {
@@ -45,14 +46,18 @@ def test_codesearch_and_litsearch(folder: Path, tmp_path: Path) -> None:
     assert "functions: 3 queries, 6 functions" in done.output
     assert "among 3" in done.output
     assert "<td class=number>" in page.read_text(encoding="utf-8")
-    (record,) = Store(out / "functions").records()
+    store = Store(out / place_name(str(folder)))
+    (record,) = store.records()
     assert record.value("MRR") == 1.0
     assert record.value("recall@5") == pytest.approx((1 + 1 / 2 + 1) / 3)  # bm25 returns what shares a word only
+    done = CliRunner().invoke(app, ["codesearch", *ordinary])
+    assert "among 6" in done.output  # all there are, though a thousand were asked for
+    assert "has 6 functions, so the MRR is among these" in " ".join(done.output.split())
     done = CliRunner().invoke(app, ["litsearch", *ordinary])
     assert done.exit_code == 0, done.output
     assert "several relevant documents: 1" in done.output
     assert "one relevant document: 2" in done.output
-    assert len(Store(out / "functions").records()) == 1  # the same run, continued
+    assert len(store.records()) == 1  # the same run, continued
 
 
 def test_a_query_that_is_left_out_is_said(folder: Path, tmp_path: Path) -> None:

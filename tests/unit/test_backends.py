@@ -195,11 +195,15 @@ def test_too_few_vectors_to_train_are_refused() -> None:
     assert _build("ivf", few[:1]).params.lists == 1
 
 
+@pytest.mark.parametrize("name", ["ivf", "ivf_pq", "ivf_opq", "rabitq"])
+def test_more_lists_than_there_are_means_all(name: str) -> None:
+    index, queries = _build(name, lists=16), _vectors(8)
+    every, more = (_search(index, queries, nprobe=nprobe) for nprobe in (16, 1000))
+    assert np.array_equal(every.rows, more.rows)
+
+
 def test_searches_out_of_range_are_refused() -> None:
     queries = _vectors(3)
-    for name in ("ivf", "ivf_pq", "ivf_opq"):
-        with pytest.raises(UsageError, match="but the index has 16 lists"):
-            _search(_build(name, lists=16), queries, nprobe=17)
     with pytest.raises(UsageError, match=r"ef = 4 .* k = 5"):
         _search(_build("hnsw"), queries, ef=4)
     flat = _build("flat")

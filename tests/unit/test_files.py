@@ -32,7 +32,12 @@ def test_a_folder_replaces_the_old_one_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "no permission to write"), (errno.EROFS, "no permission")],
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EACCES, "no permission to write"),
+        (errno.EROFS, "no permission"),
+        (errno.ENOENT, r"cannot be written \(No such file or directory\); choose another folder \(--out"),
+    ],
 )
 def test_the_systems_errors_become_one_clear_line(tmp_path: Path, code: int, expected: str) -> None:
     for make in (atomic_file, atomic_folder):

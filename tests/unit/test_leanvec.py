@@ -215,8 +215,12 @@ def test_bad_input_is_refused_by_what_is_wrong(name: str) -> None:
 def test_lists_out_of_range_are_refused() -> None:
     with pytest.raises(DataError, match="1500 vectors are too few to train lists = 2000"):
         _build("leanvec_ivf", lists=2000)
-    with pytest.raises(UsageError, match="nprobe = 9, but the index has 8 lists"):
-        _search(_build("leanvec_ivf", lists=8), _vectors(2), nprobe=9)
+
+
+def test_more_lists_than_there_are_means_all() -> None:
+    index = _build("leanvec_ivf", lists=8)
+    every, more = (_search(index, _vectors(2), nprobe=nprobe).rows for nprobe in (8, 9))
+    assert np.array_equal(every, more)
 
 
 @pytest.mark.parametrize("metric", ["ip", "l2"])

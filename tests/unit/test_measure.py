@@ -4,7 +4,10 @@ import time
 import numpy as np
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from retrieval_bench.cli import app
+from retrieval_bench.errors import UsageError
 from retrieval_bench.measure import clock, memory
 from retrieval_bench.measure.machine import code, libraries, machine
 from retrieval_bench.runner import measurements as made
@@ -12,6 +15,15 @@ from retrieval_bench.runner.job import BuildFacts
 from retrieval_bench.types import MemoryReport
 
 EFFORT = clock.Effort(seconds=0.1, concurrent_seconds=0.1)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_a_time_to_measure_for_is_not_negative(seconds: float) -> None:
+    with pytest.raises(UsageError, match=r"--measure-seconds\): give 0 or more"):
+        clock.Effort(seconds=seconds)
+    for command in ("run", "tune", "beir", "codesearch", "litsearch"):
+        done = CliRunner().invoke(app, [command, "scifact", "--measure-seconds", str(seconds)])
+        assert isinstance(done.exception, UsageError), command
 
 
 def test_batches_repeat_at_least_the_minimum_and_end_in_time() -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from retrieval_bench.datasets import load_dataset
+from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.datasets.codesearchnet import read as read_codesearchnet
 from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
@@ -70,6 +70,61 @@ def test_bad_functions_name_file_and_line(ruby: Path, line: str, said: str) -> N
         load_dataset(str(ruby))
 
 
+def test_codesearchnet_partitions_by_folder(ruby: Path, tmp_path: Path) -> None:
+    for file in (ruby / "final" / "jsonl").rglob("*.gz"):
+        rows = [json.loads(line) for line in gzip.decompress(file.read_bytes()).splitlines()]
+        plain = tmp_path / "plain" / file.parent.name / file.name
+        plain.parent.mkdir(parents=True)
+        lines = [json.dumps({key: row[key] for key in row if key != "partition"}) for row in rows]
+        plain.write_bytes(gzip.compress("\n".join(lines).encode()))
+    dataset = load_dataset(str(tmp_path / "plain"))
+    assert list(dataset.corpus.texts or ()) == ["def write end", "def silent end", "def read end"]
+    assert {split: len(part) for split, part in dataset.queries.items()} == {"tune": 1, "test": 1}
+
+
+def write_cosqa(folder: Path) -> Path:
+    questions = [{"idx": f"cosqa-{i}", "doc": f"how to {i}", "code": "", "retrieval_idx": 2 * i} for i in range(4)]
+    for name, content in {
+        "code_idx_map.txt": {f"def f{i}(): pass": i for i in reversed(range(12))},
+        "cosqa-retrieval-test-500.json": questions[:3],
+        "cosqa-retrieval-dev-500.json": questions[3:],
+        "cosqa-retrieval-train-19604.json": [],
+    }.items():
+        (folder / name).write_text(json.dumps(content), encoding="utf-8")
+    return folder
+
+
+def test_cosqa_as_its_authors_have_it(tmp_path: Path) -> None:
+    dataset = load_dataset(str(write_cosqa(tmp_path)))
+    assert (dataset.corpus.texts or ())[:2] == ["def f0(): pass", "def f1(): pass"]
+    assert dataset.corpus.ids[-1] == "code-11"
+    assert {split: list(part.texts or ()) for split, part in dataset.queries.items()} == {
+        "test": ["how to 0", "how to 1", "how to 2"],
+        "tune": ["how to 3"],
+    }
+    assert [dataset.qrels[split].rows.tolist() for split in ("test", "tune")] == [[0, 2, 4], [6]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("code_idx_map.txt", "[]", "is not a JSON object of functions"),
+        ("code_idx_map.txt", "{", "code_idx_map.txt: is not JSON"),
+        ("cosqa-retrieval-test-500.json", "{}", "is not a JSON list of questions"),
+        ("cosqa-retrieval-test-500.json", '[{"idx": "a", "doc": "b"}]', "question 0 lacks the key 'retrieval_idx'"),
+        ("cosqa-retrieval-test-500.json", None, "cosqa-retrieval-test-500.json: there is no such file"),
+    ],
+)
+def test_bad_cosqa(tmp_path: Path, name: str, content: str | None, said: str) -> None:
+    file = write_cosqa(tmp_path) / name
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=said):
+        load_dataset(str(tmp_path))
+
+
 def test_codesearchnet_without_questions(ruby: Path) -> None:
     for file in (ruby / "final" / "jsonl" / "test").iterdir():
         file.unlink()
@@ -77,12 +132,12 @@ def test_codesearchnet_without_questions(ruby: Path) -> None:
         load_dataset(str(ruby))
 
 
-PAPERS = [
+PAPERS: list[dict[str, Any]] = [
     {"corpusid": 7, "title": "Attention", "abstract": "Transformers.", "citations": [9]},
     {"corpusid": 8, "title": "No abstract", "abstract": None, "citations": []},
     {"corpusid": 9, "title": "Retrieval", "abstract": "Dense vectors.", "citations": []},
 ]
-QUESTIONS = [
+QUESTIONS: list[dict[str, Any]] = [
     {"query_set": "inline_acl", "query": "What attends?", "specificity": 1, "quality": 2, "corpusids": [7]},
     {"query_set": "manual_iclr", "query": "Papers on search", "specificity": 0, "quality": 1, "corpusids": [8, 9]},
 ]
@@ -102,16 +157,40 @@ def test_litsearch(tmp_path: Path) -> None:
     assert dataset.qrels["test"].rows.tolist() == [0, 1, 2]
 
 
+def test_litsearch_as_pandas_writes_it(tmp_path: Path) -> None:
+    questions = [{**q, "specificity": float(q["specificity"]), "quality": float("nan")} for q in QUESTIONS]
+    dataset = load_dataset(str(write_litsearch(tmp_path / "LitSearch", PAPERS, questions)))
+    assert list(dataset.queries["test"].ids) == ["inline_acl/specific/0", "manual_iclr/broad/1"]
+
+
+def test_litsearch_with_gaps(tmp_path: Path) -> None:
+    papers = [*PAPERS, {"corpusid": 10, "title": "", "abstract": None, "citations": []}]
+    questions = [*QUESTIONS, {**QUESTIONS[0], "corpusids": []}]
+    dataset = load_dataset(str(write_litsearch(tmp_path / "LitSearch", papers, questions)))
+    assert (dataset.corpus.texts or ())[3] == ""
+    assert len(dataset.queries["test"]) == 2
+    assert notes_of(dataset) == ("questions that name no paper are left out: 'inline_acl/specific/2'",)
+
+
+def test_litsearch_as_two_files(tmp_path: Path) -> None:
+    for part, rows in (("corpus_clean", PAPERS), ("query", QUESTIONS)):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"{part}.parquet")
+    assert len(load_dataset(str(tmp_path)).queries["test"]) == 2
+
+
 def test_bad_litsearch(tmp_path: Path) -> None:
     folder = tmp_path / "LitSearch"
     write_litsearch(folder, [*PAPERS, PAPERS[0]], QUESTIONS)
     with pytest.raises(DataError, match=r"corpus_clean, row 3: the document id '7' occurs a second time"):
         load_dataset(str(folder))
-    write_litsearch(folder, [{**PAPERS[0], "title": "", "abstract": ""}], QUESTIONS)
-    with pytest.raises(DataError, match=r"row 0: the paper 7 has neither title nor abstract"):
-        load_dataset(str(folder))
     write_litsearch(folder, PAPERS, [{**QUESTIONS[0], "specificity": 2}])
     with pytest.raises(DataError, match=r"query, row 0: the specificity 2"):
+        load_dataset(str(folder))
+    write_litsearch(folder, PAPERS, [{**QUESTIONS[0], "specificity": 0.5}])
+    with pytest.raises(DataError, match=r"query, row 0: the specificity 0.5 is neither 0"):
+        load_dataset(str(folder))
+    write_litsearch(folder, PAPERS, [{**QUESTIONS[0], "quality": "good"}])
+    with pytest.raises(DataError, match=r"query, row 0: the quality 'good' is not a number"):
         load_dataset(str(folder))
     write_litsearch(folder, PAPERS, [{**QUESTIONS[0], "corpusids": [1]}])
     with pytest.raises(DataError, match="judges the document '1', which is not in the corpus"):

@@ -328,16 +328,6 @@ def test_pickled_arrays_are_refused(tmp_path: Path) -> None:
         load_dataset(str(tmp_path / "a.npy"))
 
 
-@pytest.mark.parametrize("which", ["train", "test"])
-def test_zero_vectors_have_no_direction(tmp_path: Path, which: str) -> None:
-    arrays = {"train": CORPUS.copy(), "test": ASKED.copy()}
-    arrays[which][4] = 0
-    path = write_hdf5(tmp_path / "a.hdf5", {"distance": "angular"}, neighbors=nearest("cos"), **arrays)
-    with pytest.raises(DataError, match="row 4 is a zero vector"):
-        load_dataset(str(path))
-    load_dataset(str(write_hdf5(tmp_path / "b.hdf5", {"distance": "euclidean"}, **arrays)))
-
-
 def test_queries_are_held_out_of_a_corpus_without_any(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", CORPUS)
     data = load_dataset(str(tmp_path / "a.npy"))
@@ -386,7 +376,7 @@ def test_parquet_folders(tmp_path: Path) -> None:
     [
         ({"vector": [[1.0, 2.0]] * 5 + [[1.0]]}, "row 5 has 1 dimensions, row 0 has 2"),
         ({"vector": [[1.0, 2.0]] * 5 + [None]}, "row 5 has no vector"),
-        ({"vector": [[1.0, 2.0]] * 5 + [[None, 1.0]] + [[1.0, 2.0]] * 30}, "holds a NaN or infinite value"),
+        ({"vector": [[1.0, 2.0]] * 5 + [[None, 1.0]] + [[1.0, 2.0]] * 30}, "the vector in row 5 lacks a value"),
         ({"text": ["a", "b"]}, r"no clear column of vectors.*found: text \(string\)"),
         ({"a": [[1.0]], "b": [[2.0]]}, "no clear column of vectors"),
         ({"id": ["x"] * 20, "vector": [[1.0, 2.0]] * 20}, "the document id 'x' occurs more than once"),

@@ -180,6 +180,12 @@ def test_no_gpu_is_one_clear_line() -> None:
             built(kind, {"device": "cuda"})
 
 
+def test_more_lists_than_there_are_means_all() -> None:
+    index = built(TorchIvf, {"lists": 10})
+    every, more = (search(index, nprobe=nprobe).rows for nprobe in (10, 11))
+    assert np.array_equal(every, more)
+
+
 def test_bad_parameters_are_refused() -> None:
     with pytest.raises(UsageError, match=r"cannot reduce 24 dimensions to 99"):
         built(TorchFlat, {"dim": 99})
@@ -187,8 +193,6 @@ def test_bad_parameters_are_refused() -> None:
         built(TorchIvf, {"code_bytes": 7})
     with pytest.raises(DataError, match="1500 vectors are too few to train 1501 clusters"):
         built(TorchIvf, {"lists": 1501})
-    with pytest.raises(UsageError, match="nprobe = 11, but the index has 10 lists"):
-        search(built(TorchIvf, {"lists": 10}), nprobe=11)
     big = Corpus(ids=["a", "b"], vectors=np.full((2, 4), 1e5, np.float32))
     with pytest.raises(DataError, match="beyond 65504"):
         TorchFlat().build(big, TorchFlatBuild.model_validate({"precision": "float16"}), Budget(), metric="ip")
