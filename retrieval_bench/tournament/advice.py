@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from retrieval_bench.records import Turns
+from retrieval_bench.runner.finals import near_the_fastest
 from retrieval_bench.tournament.standings import QUALITY, Standing
 
 _RECALL = QUALITY[-1]
 
 
-def advised(budget: float, found: Sequence[Standing], exact: Standing) -> tuple[str | None, str]:
+def advised(
+    budget: float,
+    found: Sequence[Standing],
+    exact: Standing,
+    in_turns: Callable[[Sequence[Standing]], Turns | str] = lambda _near: "",
+) -> tuple[str | None, str, Turns | None]:
     """Which method to use, and why: the fastest of those tied for the best in every figure of quality.
 
     Where no method is tied in all figures, of those tied in neighbor recall, which tells methods apart more sharply
@@ -19,20 +26,27 @@ def advised(budget: float, found: Sequence[Standing], exact: Standing) -> tuple[
         budget: bytes per vector.
         found: the standings of the round.
         exact: that of exact search over the vectors as they are.
+        in_turns: measures those that may be the fastest side by side; or says why it does not.
 
     Returns:
-        The method's name, None where no method fits, and the sentence.
+        The method's name, None where no method fits, the sentence, and the speeds that decided where they did.
     """
     at = f"At {budget:g} bytes per vector"
     usable = [s for s in found if s.outcome == "ok" and s.quality]
     if not usable:
-        return None, f"{at} no method fits this collection."
+        return None, f"{at} no method fits this collection.", None
     leaders = [s for s in usable if s.leads] or [s for s in usable if _RECALL in s.tied]
-    choice = max(leaders, key=lambda s: s.qps or 0.0)
+    choice, lead = max(leaders, key=lambda s: s.qps or 0.0), ""
+    near = [leaders[place] for place in near_the_fastest([s.qps or 0.0 for s in leaders])]
+    measured = in_turns(near) if len(near) > 1 else ""
+    if isinstance(measured, Turns):
+        choice, second = (next(s for s in near if s.trial_id == trial) for trial in list(measured.qps)[:2])
+        lead = f"; {measured.said(second.method)}"
     others = [s.method for s in leaders if s is not choice]
     among = f"the fastest of those tied for the best (with {', '.join(others)})" if others else "the best"
     figures = [f"{name} {m.value:.3f}{_share(m.value, exact, name)}" for name, m in choice.quality.items()]
-    return choice.method, f"{at} use {choice.method}, {among}: {', '.join(figures)}, {choice.qps or 0:,.0f} QPS."
+    sentence = f"{at} use {choice.method}, {among}: {', '.join(figures)}, {choice.qps or 0:,.0f} QPS{lead}."
+    return choice.method, sentence, measured if isinstance(measured, Turns) else None
 
 
 def _share(value: float, exact: Standing, name: str) -> str:

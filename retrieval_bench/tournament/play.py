@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ from retrieval_bench.datasets import place_name
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.records import Store
+from retrieval_bench.records import Store, Turns
+from retrieval_bench.runner.finals import in_turns
 from retrieval_bench.runner.run import run
 from retrieval_bench.tournament.advice import advised
-from retrieval_bench.tournament.standings import EXACT, Round, Tournament, standings
+from retrieval_bench.tournament.standings import EXACT, Round, Standing, Tournament, standings
 from retrieval_bench.types import Budget
 
 BUDGETS = (16.0, 32.0, 64.0, 128.0, 256.0)
 LIGHT = Effort(target=0.1, minimum=3, seconds=0.3, concurrent_seconds=0.1)
+_RESULT = "tournament.json"
+_TURNS = 20  # times the effort's seconds: most time for measuring the fastest of a round in turns
 _DEPTH = 10  # what the quality figures of the table look at
 
 
@@ -89,12 +93,13 @@ def play(
 
     exact = one(["flat"], Budget(threads=threads), EXACT)
     reference = standings(Store(exact.folder), exact.records)[0]
-    rounds = []
+    rounds, before = [], _measured_before(folder)
     for budget in sorted(set(budgets)):
         done = one(cards, Budget(bytes_per_vector=budget, threads=threads), f"{budget:g}")
         found = standings(Store(done.folder), done.records)
-        choice, sentence = advised(budget, found, reference)
-        rounds.append(Round(bytes_per_vector=budget, standings=found, choice=choice, advice=sentence))
+        race = partial(_in_turns, Store(done.folder), before.get(budget), _TURNS * effort.seconds)
+        choice, sentence, turns = advised(budget, found, reference, race)
+        rounds.append(Round(bytes_per_vector=budget, standings=found, choice=choice, advice=sentence, turns=turns))
     result = Tournament(
         dataset=exact.summary.dataset,
         documents=exact.summary.documents,
@@ -106,8 +111,24 @@ def play(
         rounds=tuple(rounds),
         folder=folder,
     )
-    write_text(folder / "tournament.json", result.model_dump_json(indent=1) + "\n")
+    write_text(folder / _RESULT, result.model_dump_json(indent=1) + "\n")
     return result
+
+
+def _measured_before(folder: Path) -> dict[float, Turns]:
+    """What an earlier call measured in turns, by budget."""
+    try:
+        written = Tournament.model_validate_json((folder / _RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {each.bytes_per_vector: each.turns for each in written.rounds if each.turns is not None}
+
+
+def _in_turns(store: Store, before: Turns | None, seconds: float, near: Sequence[Standing]) -> Turns | str:
+    trials = [standing.trial_id for standing in near]
+    if before is not None and set(before.qps) == set(trials):
+        return before
+    return in_turns(store, store.records(trials), seconds=seconds)
 
 
 def _card(folder: Path, codec: str, traffic: Path | None) -> Path:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from retrieval_bench.records import Store
+from retrieval_bench.records import Store, Turns
 from retrieval_bench.statistics import tied_with_best
 from retrieval_bench.types import Frozen, Measurement, Outcome, TrialRecord
 
@@ -40,6 +40,7 @@ class Round(Frozen):
     standings: tuple[Standing, ...]
     choice: str | None
     advice: str
+    turns: Turns | None = Field(default=None, description="those that may be the fastest, measured in turns")
 
 
 class Tournament(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from retrieval_bench.cli import app
 from retrieval_bench.errors import UsageError
-from retrieval_bench.records import Store
+from retrieval_bench.records import Store, Turns
 from retrieval_bench.runner.measurements import exact, quality
 from retrieval_bench.tournament import Standing, Tournament, methods, play
 from retrieval_bench.tournament.advice import advised
@@ -123,8 +124,9 @@ def test_the_fastest_of_those_tied_in_every_figure_is_advised(tmp_path: Path) ->
     assert {s.method for s in found if s.leads} == {"a", "bb"}
     assert "nDCG@10" in next(s for s in found if s.method == "ccc").tied
     whole = Standing(method="exact", outcome="ok", trial_id="x", quality=found[0].quality)
-    choice, sentence = advised(32, found, whole)
+    choice, sentence, turns = advised(32, found, whole)
     assert choice == "bb"
+    assert turns is None
     assert "tied for the best (with a)" in sentence
     assert "300 QPS" in sentence
 
@@ -134,4 +136,22 @@ def test_where_figures_disagree_recall_decides_and_where_nothing_fits_it_says_so
     found = standings(store, [_add(store, "a", 100, 0.7, 0.5), _add(store, "bb", 100, 0.5, 0.8)])
     assert advised(32, found, found[0])[0] == "bb"
     refused = Standing(method="a", outcome="refused", reason="needs more", trial_id="t")
-    assert advised(16, [refused], refused) == (None, "At 16 bytes per vector no method fits this collection.")
+    assert advised(16, [refused], refused) == (None, "At 16 bytes per vector no method fits this collection.", None)
+
+
+def test_measuring_in_turns_decides_between_those_that_seem_alike_in_speed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    records = [_add(store, "a", 290, 0.5, 0.8), _add(store, "bb", 300, 0.5, 0.8), _add(store, "ccc", 90, 0.5, 0.8)]
+    asked: list[str] = []
+
+    def in_turns(near: Sequence[Standing]) -> Turns:
+        asked.extend(sorted(s.method for s in near))
+        trials = {s.method: s.trial_id for s in near}
+        return Turns(qps={trials["a"]: 310.0, trials["bb"]: 300.0}, ratio=1.03, low=1.01, high=1.05, rounds=20)
+
+    found = standings(store, records)
+    choice, sentence, turns = advised(32, found, found[0], in_turns)
+    assert asked == ["a", "bb"]
+    assert choice == "a"
+    assert turns is not None
+    assert "faster than bb (1.03 times its queries, 1.01 to 1.05)" in sentence
