@@ -25,8 +25,8 @@ def run(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="A card's name, an ir_datasets name, or a path: a folder of BEIR, TREC, MS MARCO, CLEF TAR, LitSearch, "
-            "CodeSearchNet or CoSQA, a review's CSV, or vectors as HDF5, fbin, fvecs, npy or parquet."
+            help="A card's name, an ir_datasets name, or a path: a folder of BEIR, TREC, MS MARCO, CLEF TAR, "
+            "LitSearch, CodeSearchNet or CoSQA, a review's CSV, or vectors as HDF5, fbin, fvecs, npy or parquet."
         ),
     ],
     index: Annotated[list[str] | None, typer.Option(help="Index card (name or path); repeat for more.")] = None,

@@ -25,8 +25,8 @@ def dataset_table() -> Table:
     for card in dataset_cards().values():
         table.add_row(*map(escape, (card.name, card.summary, _where(card))))
     table.caption = (
-        "Or name a path: a folder of BEIR, TREC, MS MARCO, CLEF TAR, LitSearch, CodeSearchNet or CoSQA, a review's CSV, "
-        "or vectors as HDF5, fbin, fvecs, npy or parquet; or any ir_datasets name."
+        "Or name a path: a folder of BEIR, TREC, MS MARCO, CLEF TAR, LitSearch, CodeSearchNet or CoSQA, a "
+        "review's CSV, or vectors as HDF5, fbin, fvecs, npy or parquet; or any ir_datasets name."
     )
     return table
 
