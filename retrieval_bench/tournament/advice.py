@@ -46,7 +46,18 @@ def advised(
     among = f"the fastest of those tied for the best (with {', '.join(others)})" if others else "the best"
     figures = [f"{name} {m.value:.3f}{_share(m.value, exact, name)}" for name, m in choice.quality.items()]
     sentence = f"{at} use {choice.method}, {among}: {', '.join(figures)}, {choice.qps or 0:,.0f} QPS{lead}."
+    sentence += _doubt(choice, usable)
     return choice.method, sentence, measured if isinstance(measured, Turns) else None
+
+
+def _doubt(choice: Standing, usable: Sequence[Standing]) -> str:
+    """What the test queries say against a choice that other queries made; empty where they do not."""
+    better = [
+        f"{max(usable, key=lambda s: s.quality[name].value).method} has the better {name}"
+        for name in choice.quality
+        if name not in choice.tied
+    ]
+    return f" The test queries contradict it, beyond chance: {' and '.join(better)} there." if better else ""
 
 
 def _share(value: float, exact: Standing, name: str) -> str:

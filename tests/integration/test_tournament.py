@@ -152,6 +152,9 @@ def test_measuring_in_turns_decides_between_those_that_seem_alike_in_speed(tmp_p
     found = standings(store, records)
     choice, sentence, turns = advised(32, found, found[0], in_turns)
     assert asked == ["a", "bb"]
+    assert "contradict" not in sentence
+    fooled = found[0].model_copy(update={"method": "fooled", "tied": ("nDCG@10",), "qps": 9_000.0})
+    assert "contradict it, beyond chance: " in advised(32, [fooled, *found], found[0])[1]
     assert choice == "a"
     assert turns is not None
     assert "faster than bb (1.03 times its queries, 1.01 to 1.05)" in sentence
