@@ -42,7 +42,7 @@ class AdannsIvfSearch(AdannsSearch):
         None,
         ge=1,
         le=MOST_DIMENSIONS,
-        description="leading dimensions that are scanned; None: a quarter of them, 16 at least",
+        description="leading dimensions that are scanned, all where there are fewer; None: a quarter, 16 at least",
     )
 
 
@@ -97,6 +97,12 @@ class AdannsIvf(AdannsIndex):
                 if d_s < kept:
                     for refine_factor in (2, 8):
                         yield {"nprobe": nprobe, "d_s": d_s, "d_r": kept, "refine_factor": refine_factor}
+
+    def setting(self, k: int, params: Any) -> Any:
+        """See AdannsIndex.setting. More dimensions than are kept are all of them, unless d_r says where to end."""
+        if params.d_r is None and params.d_s is not None and params.d_s > self._nesting.kept:
+            params = filled(params, d_s=self._nesting.kept)
+        return super().setting(k, params)
 
     def _check(self, params: Any) -> None:
         if params.d_s > params.d_r:

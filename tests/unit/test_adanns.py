@@ -230,6 +230,12 @@ def test_more_lists_than_there_are_means_all(name: str) -> None:
     assert costs[0] == costs[1]
 
 
+def test_more_dimensions_than_are_kept_are_all_of_them() -> None:
+    index = _built("adanns_ivf")
+    every, more = (_search(index, d_s=d_s) for d_s in (24, 96))
+    assert np.array_equal(every.rows, more.rows)
+
+
 def test_searches_out_of_range_are_refused() -> None:
     index = _built("adanns_ivf")
     with pytest.raises(UsageError, match="d_s = 10 is more than d_r = 5"):
