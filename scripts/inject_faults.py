@@ -119,7 +119,7 @@ def main(repeats: int) -> None:
         "recording of this machine. A process is faster or slower by chance for as long as it lives, by "
         f"{PROCESS:.0%} (standard deviation) where a line says nothing else. A head that the first pair of processes "
         "finds slower is measured again in up to five new pairs, and blamed for its speed only where each of them "
-        "favours base: by chance one time in 64 (2 to the power of -6). Beyond 10 % it is blamed at once, which is "
+        "favours base: by chance one time in 64 (2 to the power of -6). Beyond 25 % it is blamed at once, which is "
         "right as long as processes of equal code differ by less. The fixture "
         "`interleaved` compares two calls within one process; give it a `slack` where they hold memory of their own."
     )

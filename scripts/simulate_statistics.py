@@ -219,7 +219,7 @@ def main(repeats: int) -> None:
         f"share itself. Timings are blocks of a recording made on {machine()['cpu']}, where one round of a program "
         f"against itself differs by {spread:.1%} (standard deviation of the log-ratio). Where processes differ, "
         "a pair has at most 60 rounds, and one is claimed when five new pairs favour the same side, or at "
-        "once beyond 10 %.",
+        "once beyond 25 %.",
     ]
     for cases in (alike, covering, sequential, powerful):
         lines = [f"## {(cases.__doc__ or '').rstrip('.')}", "", "| case | share | wanted |", "|---|---|---|"]
