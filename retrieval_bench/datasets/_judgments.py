@@ -175,7 +175,7 @@ def judged_split(
         if row is None:
             row = lacking.setdefault(document_id, len(document_rows) + len(lacking))
         of_query = graded.setdefault(query_id, {})
-        if row in of_query:
+        if of_query.get(row, grade) != grade:
             raise DataError(
                 f"{judgments.place(number)}: judges the query {query_id!r} and the document {document_id!r} "
                 "a second time, with another grade; keep one of the lines"

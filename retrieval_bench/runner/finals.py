@@ -10,14 +10,13 @@ import psutil
 
 from retrieval_bench.errors import DataError, RetrievalBenchError, UsageError
 from retrieval_bench.records import Store, Turns
-from retrieval_bench.runner.race import contender, race
+from retrieval_bench.runner.race import SAMPLE_SECONDS, contender, race
 from retrieval_bench.statistics import paired_ratio
 from retrieval_bench.types import TrialRecord
 
 NEAR = 2.0
-"""Systems that seemed so many times slower than the fastest are slower: no noise between two minutes was as large."""
+"""Systems that seemed so many times slower than the fastest are taken for slower, and not measured again."""
 _LEAST, _MOST = 6, 20  # rounds; fewer than six give no interval of 95 %
-_SAMPLE_SECONDS = 0.02  # shorter batches are repeated
 
 
 def near_the_fastest(speeds: Sequence[float]) -> list[int]:
@@ -40,7 +39,7 @@ def in_turns(store: Store, trials: Sequence[TrialRecord], *, seconds: float) -> 
     racing = [one for one in found if one is not None]
     if len(racing) < len(trials):
         return "a built index was removed"
-    each = [max(_SAMPLE_SECONDS, t.queries / (t.value("batch_qps") or t.queries / seconds)) for t in trials]
+    each = [max(SAMPLE_SECONDS, t.queries / (t.value("batch_qps") or t.queries / seconds)) for t in trials]
     if sum(each) * _LEAST > seconds:
         return f"{_LEAST} rounds would take more than {seconds:.3g} s"
     if sum(trial.value("private_bytes") or 0 for trial in trials) > psutil.virtual_memory().available / 2:

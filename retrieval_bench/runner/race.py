@@ -25,6 +25,7 @@ from retrieval_bench.runner.isolate import pinned_cpus, thread_environment
 from retrieval_bench.statistics import GroupSequential, paired_ratio
 from retrieval_bench.types import Budget, Hits, TrialRecord
 
+SAMPLE_SECONDS = 0.02  # least duration of one timed sample; shorter batches are repeated within it
 WORKER = Path(__file__).with_name("race_worker.py")
 
 
@@ -157,7 +158,7 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(contenders: Sequence[Contender], *, sample_seconds: float = 0.02) -> Iterator[list[Served]]:
+def served(contenders: Sequence[Contender], *, sample_seconds: float = SAMPLE_SECONDS) -> Iterator[list[Served]]:
     """Start every contender's process, one after another, and end them all afterwards.
 
     Args:

@@ -114,7 +114,7 @@ def test_other_topics_are_refused_with_the_forms_that_are_read(tmp_path: Path, t
 def test_judgments_in_parts_are_one_query_set(folder: Path) -> None:
     (folder / "qrels.txt").unlink()
     (folder / "qrels.51-100.txt").write_text("1 0 d1 1\n")
-    (folder / "qrels.101-150.txt").write_text("2 0 d2 1\n2 0 d1 0\n")
+    (folder / "qrels.101-150.txt").write_text("2 0 d2 1\n2 0 d1 0\n1 0 d1 1\n")  # the last as in the other file
     data = load_dataset(str(folder))
     assert list(data.queries) == ["test"]
     assert data.qrels["test"].grades.tolist() == [1, 1, 0]
