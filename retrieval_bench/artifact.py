@@ -1,34 +1,36 @@
 """A built system as a folder that an application imports: manifest, hashes, canary queries; never pickle.
 
-Layout: ``manifest.json``, ``documents.parquet`` (ids and, where known, texts), ``canaries.parquet``, ``index/``.
+Layout: ``manifest.json``; ``documents/`` (ids and, where known, texts) and ``canaries/``, as plain arrays; ``index/``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import Field, ValidationError
 
 from retrieval_bench import registry
+from retrieval_bench.arrays import load_strings, save_strings
 from retrieval_bench.canaries import read_canaries, same_answer, write_canaries
 from retrieval_bench.checks import check_ids, check_k, check_vectors, normalised
 from retrieval_bench.encoders import encode_queries, load_encoder
-from retrieval_bench.errors import ArtifactError, DataError, UsageError
-from retrieval_bench.files import atomic_folder, sha256
+from retrieval_bench.errors import ArtifactError, DataError, UnavailableError, UsageError
+from retrieval_bench.files import atomic_folder
+from retrieval_bench.manifest import FORMAT_VERSION, Manifest, facts_of, verified, write_manifest
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.protocols import Encoder, Index, Ranker
-from retrieval_bench.types import EncoderInfo, Frozen, Hits, MemoryReport, Metric, Queries, RowIds
+from retrieval_bench.threads import one_thread
+from retrieval_bench.types import Hits, MemoryReport, Metric, Queries, RowIds
 
-FORMAT_VERSION = 1
+__all__ = ["FORMAT_VERSION", "Answers", "Manifest", "Searcher", "load"]
+
 CANARY_QUERIES, CANARY_DEPTH = 8, 10
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,28 +42,6 @@ class Answers(Hits):
     """
 
     ids: tuple[tuple[str, ...], ...]
-
-
-class Manifest(Frozen):
-    """What an artifact holds and where it comes from."""
-
-    format_version: int
-    name: str
-    kind: Literal["index", "ranker"]
-    backend: str
-    plugin: str
-    metric: Metric
-    documents: int
-    dimensions: int
-    build_params: dict[str, Any]
-    search_params: dict[str, Any]
-    encoder: EncoderInfo | None = None  # makes the vectors of queries
-    dataset: str = ""
-    dataset_fingerprint: str = ""
-    measured: dict[str, float] = Field(default_factory=dict)
-    libraries: dict[str, str] = Field(default_factory=dict)
-    created: str = ""
-    files: dict[str, str] = Field(default_factory=dict)
 
 
 class Searcher:
@@ -113,6 +93,8 @@ class Searcher:
             hits = self._search_vectors(_vectors(queries), k, settings)
         else:
             hits = self._search_texts(texts, k, settings)
+        if hits.rows.max(initial=-1) >= self.manifest.documents:
+            raise ArtifactError(f"{self.manifest.name}: its engine names documents beyond those it was built from")
         ids = tuple(tuple(self.ids[int(r)] for r in row if r >= 0) for row in hits.rows)
         return Answers(rows=hits.rows, scores=hits.scores, ids=ids)
 
@@ -138,23 +120,17 @@ class Searcher:
         with atomic_folder(folder) as new:
             (new / "index").mkdir()
             self._system.save(new / "index")
-            columns: dict[str, Any] = {"id": pa.array(list(self.ids), pa.large_string())}
+            (new / "documents").mkdir()
+            save_strings(new / "documents", "ids", self.ids)
             if self.texts is not None:
-                columns["text"] = pa.array(list(self.texts), pa.large_string())
-            pq.write_table(pa.table(columns), new / "documents.parquet", compression="zstd")
+                save_strings(new / "documents", "texts", self.texts)
             if asked := canaries or self.canaries:
                 chosen = asked.take(slice(0, CANARY_QUERIES))
                 hits = self._answer(chosen, min(CANARY_DEPTH, self.manifest.documents), {})
                 write_canaries(new, chosen, hits, vectors=self.manifest.kind == "index")
-            files = {str(f.relative_to(new).as_posix()): sha256(f) for f in sorted(new.rglob("*")) if f.is_file()}
-            manifest = self.manifest.model_copy(
-                update={
-                    "files": files,
-                    "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "libraries": libraries(),
-                }
-            )
-            (new / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            facts = {"files": facts_of(new), "created": created, "libraries": libraries()}
+            write_manifest(new, self.manifest.model_copy(update=facts))
         return folder
 
     def _search_vectors(self, vectors: npt.NDArray[Any], k: int, settings: dict[str, Any]) -> Hits:
@@ -207,16 +183,17 @@ class Searcher:
         return self._encoder
 
     def replay_canaries(self, folder: Path) -> int:
-        """Ask the stored canary queries again; returns how many there were.
+        """Ask the stored canary queries again, with one thread; returns how many there were.
 
         Raises:
-            ArtifactError: an answer differs by more than rounding.
+            ArtifactError: an answer differs by more than rounding, or there is none.
         """
-        stored = read_canaries(folder)
+        stored = read_canaries(folder, self.manifest.documents)
         if stored is None:
             return 0
         asked, before = stored
-        hits = self._answer(asked, before.rows.shape[1], {})
+        with one_thread():
+            hits = _told(folder, lambda: self._answer(asked, before.rows.shape[1], {}))
         for i, query in enumerate(asked.ids):
             if not same_answer(before.rows[i], before.scores[i], hits.rows[i], hits.scores[i]):
                 raise ArtifactError(
@@ -226,47 +203,49 @@ class Searcher:
         return len(asked)
 
 
-def load(folder: str | Path) -> Searcher:
-    """Load an exported system after verifying every file's hash, and replay its canary queries.
+def load(folder: str | Path, *, canaries: bool = True) -> Searcher:
+    """Load an exported system after verifying every file, and replay its canary queries.
+
+    No thread pool is started: a server that forks its workers loads first, forks, and searches in the workers only.
+    (A process that has searched with several threads must not fork workers that search: OpenMP's threads do not
+    outlive a fork, and the workers would wait for them for ever.)
+
+    Args:
+        folder: as ``Searcher.save`` or ``retrieval-bench export`` wrote it.
+        canaries: False skips the canary queries, for a quick start; ``Searcher.replay_canaries`` asks them later.
 
     Raises:
-        ArtifactError: no artifact, an unknown format version, a file that is missing, added or changed, an engine that
-            cannot read it, or a canary query with another answer.
+        ArtifactError: no artifact, an unknown format version, a file that is missing, added or changed, or no regular
+            file; an engine that cannot read it, or a canary query with another answer.
         UnavailableError: the engine that it needs is not installed; says what to install.
     """
     folder = Path(folder)
-    manifest = _verified(folder)
-    plugin = (
+    manifest = verified(folder)
+    plugin: type[Index | Ranker] = (
         registry.indexes.get(manifest.backend) if manifest.kind == "index" else registry.rankers.get(manifest.backend)
     )
-    system = plugin.load(folder / "index")
-    table = pq.read_table(folder / "documents.parquet")
-    texts = table["text"].to_pylist() if "text" in table.column_names else None
-    searcher = Searcher(manifest, system, table["id"].to_pylist(), texts)
-    searcher.replay_canaries(folder)
+    with one_thread():
+        system = _told(folder, lambda: plugin.load(folder / "index"))
+    documents = folder / "documents"
+    ids = load_strings(documents, "ids", manifest.documents)
+    texts = load_strings(documents, "texts", manifest.documents) if (documents / "texts.npy").exists() else None
+    searcher = Searcher(manifest, system, ids, texts)
+    if canaries:
+        searcher.replay_canaries(folder)
     return searcher
 
 
-def _verified(folder: Path) -> Manifest:
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise ArtifactError(
-            f"{folder}: holds no manifest.json; it is not an index exported by `retrieval-bench export`"
-        )
+def _told(folder: Path, call: Callable[[], T]) -> T:
+    """What a call gives on what was read from an artifact; whatever it raises is said of the artifact."""
     try:
-        manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: not a valid manifest; export the index again") from error
-    if manifest.format_version != FORMAT_VERSION:
-        raise ArtifactError(f"{path}: format version {manifest.format_version}, this release reads {FORMAT_VERSION}")
-    found = {f.relative_to(folder).as_posix() for f in folder.rglob("*") if not f.is_dir()} - {"manifest.json"}
-    if odd := sorted(found ^ set(manifest.files)):
-        state = "is missing" if odd[0] in manifest.files else "is not listed in the manifest"
-        raise ArtifactError(f"{folder}: the file {odd[0]} {state}; export the index again")
-    for name, expected in manifest.files.items():
-        if (folder / name).is_symlink() or sha256(folder / name) != expected:
-            raise ArtifactError(f"{folder / name}: differs from its SHA-256 in the manifest; export the index again")
-    return manifest
+        return call()
+    except (ArtifactError, UnavailableError):
+        raise
+    except Exception as error:  # an engine's own
+        said = " ".join(str(error).split())
+        raise ArtifactError(
+            f"{folder}: its engine cannot use it ({type(error).__name__}: {said:.200}); export the index again"
+        ) from error
 
 
 def _differences(made_with: dict[str, str]) -> str:

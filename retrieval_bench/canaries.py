@@ -3,51 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from retrieval_bench.errors import ArtifactError, DataError
+from retrieval_bench.arrays import load_array, load_strings, save_array, save_strings
 from retrieval_bench.types import FloatArray, Hits, IntArray, Queries
 
-_FILE = "canaries.parquet"
+_FOLDER = "canaries"
 _SCORE_TOLERANCE = 2e-2  # share of the canary's score range: other processors round bf16 and SIMD sums differently
 
 
 def write_canaries(folder: Path, queries: Queries, hits: Hits, *, vectors: bool) -> None:
     """Store queries and their hits in the folder; their vectors too where the system is asked by vectors."""
-    columns: dict[str, Any] = {
-        "id": list(queries.ids),
-        "rows": hits.rows.tolist(),
-        "scores": hits.scores.tolist(),
-    }
+    own = folder / _FOLDER
+    own.mkdir()
+    save_strings(own, "ids", list(queries.ids))
+    save_array(own / "rows.npy", hits.rows)
+    save_array(own / "scores.npy", np.where(hits.rows < 0, np.float32(0), hits.scores))  # -inf is no value of a file
     if queries.texts is not None:
-        columns["text"] = list(queries.texts)
+        save_strings(own, "texts", queries.texts)
     if queries.vectors is not None and vectors:
-        columns["vector"] = queries.vectors.tolist()
-    pq.write_table(pa.table(columns), folder / _FILE)
+        save_array(own / "vectors.npy", queries.vectors)
 
 
-def read_canaries(folder: Path) -> tuple[Queries, Hits] | None:
-    """What was stored in the folder; None where nothing was.
+def read_canaries(folder: Path, documents: int) -> tuple[Queries, Hits] | None:
+    """What was stored in the folder of an index of so many documents; None where nothing was.
 
     Raises:
-        ArtifactError: the file holds something else.
+        ArtifactError: the files hold something else.
     """
-    path = folder / _FILE
-    if not path.exists():
+    own = folder / _FOLDER
+    if not own.exists():
         return None
-    try:
-        table = pq.read_table(path)
-        rows = np.array(table["rows"].to_pylist(), np.int64)
-        hits = Hits(rows=rows, scores=np.array(table["scores"].to_pylist(), np.float32))
-        vectors = np.array(table["vector"].to_pylist(), np.float32) if "vector" in table.column_names else None
-        texts = table["text"].to_pylist() if "text" in table.column_names else None
-        return Queries(ids=table["id"].to_pylist(), texts=texts, vectors=vectors), hits
-    except (KeyError, ValueError, TypeError, pa.ArrowException, DataError) as error:
-        raise ArtifactError(f"{path}: does not hold canary queries; export the index again") from error
+    ids = load_strings(own, "ids")
+    sizes = {"m": len(ids)}
+    rows = load_array(own / "rows.npy", np.int64, ("m", "k"), sizes, low=-1, high=documents)
+    scores = load_array(own / "scores.npy", np.float32, ("m", "k"), sizes)
+    vectors, texts = own / "vectors.npy", own / "texts.npy"
+    queries = Queries(
+        ids=ids,
+        texts=load_strings(own, "texts", len(ids)) if texts.exists() else None,
+        vectors=load_array(vectors, np.float32, ("m", "d"), sizes) if vectors.exists() else None,
+    )
+    return queries, Hits(rows=rows, scores=np.where(rows < 0, np.float32(-np.inf), scores))
 
 
 def same_answer(rows: IntArray, scores: FloatArray, new_rows: IntArray, new_scores: FloatArray) -> bool:

@@ -7,12 +7,16 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
-from retrieval_bench.errors import DataError
+from retrieval_bench.errors import ArtifactError, DataError
+
+_NO_LINK, _NO_WAIT = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 
 
 def home() -> Path:
@@ -90,6 +94,36 @@ def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading that must be a regular one; never waits, as opening a pipe would, and follows no link.
+
+    Raises:
+        ArtifactError: it is missing, cannot be read, or is a link, folder, pipe, socket or device.
+    """
+    try:
+        number = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT | getattr(os, "O_CLOEXEC", 0))
+    except OSError as error:
+        reason = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
+        raise ArtifactError(f"{path}: {reason}; build or export the index again") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise ArtifactError(f"{path}: is no regular file; build or export the index again")
+    return os.fdopen(number, "rb")
+
+
+def read_small(path: Path, most: int = 1 << 20) -> bytes:
+    """The bytes of a small regular file of an artifact.
+
+    Raises:
+        ArtifactError: as ``open_regular``, or longer than ``most`` bytes.
+    """
+    with open_regular(path) as file:
+        text = file.read(most + 1)
+    if len(text) > most:
+        raise ArtifactError(f"{path}: is longer than {most:,} bytes; build or export the index again")
+    return text
 
 
 def sha256(path: Path) -> str:

@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import retrieval_bench as rb
 from retrieval_bench.errors import ArtifactError, BudgetError, DataError, RetrievalBenchError, UsageError
+from retrieval_bench.manifest import Manifest, facts_of, write_manifest
 from retrieval_bench.types import Queries, RowIds
 
 TEXTS = [f"{verb} {noun}" for verb in ("open", "read", "parse", "sort") for noun in ("file", "date", "list", "socket")]
@@ -28,6 +27,13 @@ def saved(tmp_path: Path) -> Path:
     asked = vectors()[:20] / np.linalg.norm(vectors()[:20], axis=1, keepdims=True)
     searcher.save(tmp_path / "index", canaries=Queries(ids=RowIds(20), vectors=asked))
     return tmp_path / "index"
+
+
+def rehash(folder: Path) -> None:
+    """Make the manifest right for what the folder holds, as whoever changed it could."""
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, manifest.model_copy(update={"files": facts_of(folder)}))
 
 
 def test_a_loaded_index_answers_as_the_built_one(saved: Path) -> None:
@@ -74,12 +80,12 @@ def damage_flip(folder: Path) -> str:
 def damage_truncate(folder: Path) -> str:
     path = next(p for p in (folder / "index").rglob("*") if p.stat().st_size > 1000)
     path.write_bytes(path.read_bytes()[:100])
-    return "differs from its SHA-256"
+    return "bytes in the manifest"
 
 
 def damage_remove(folder: Path) -> str:
-    (folder / "documents.parquet").unlink()
-    return "documents.parquet is missing"
+    (folder / "documents" / "ids.npy").unlink()
+    return "documents/ids.npy is missing"
 
 
 def damage_add(folder: Path) -> str:
@@ -105,16 +111,16 @@ def damage_no_manifest(folder: Path) -> str:
 
 def damage_escape(folder: Path) -> str:
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"]["../outside"] = "0" * 64
+    manifest["files"]["../outside"] = {"bytes": 0, "sha256": "0" * 64}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    return "outside is missing"
+    return "leaves the folder"
 
 
 def damage_symlink(folder: Path) -> str:
-    target = folder.parent / "elsewhere.parquet"
-    shutil.move(folder / "documents.parquet", target)
-    (folder / "documents.parquet").symlink_to(target)
-    return "documents.parquet"
+    target = folder.parent / "elsewhere.npy"
+    shutil.move(folder / "documents" / "ids.npy", target)
+    (folder / "documents" / "ids.npy").symlink_to(target)
+    return "regular files only"
 
 
 @pytest.mark.parametrize(
@@ -137,25 +143,16 @@ def test_a_canary_with_another_answer_is_refused(saved: Path) -> None:
     """An index swapped for another of the same shape, its hashes made right, is still found out."""
     other = rb.build("ivf", vectors()[::-1].copy(), metric="cos", lists=8)
     other.save(saved.parent / "other")
-    for name in ("index", "documents.parquet"):
-        target = saved / name
-        shutil.rmtree(target) if target.is_dir() else target.unlink()
-        source = saved.parent / "other" / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
-    mine, theirs = (json.loads((f / "manifest.json").read_text()) for f in (saved, saved.parent / "other"))
-    mine["files"] = theirs["files"] | {"canaries.parquet": mine["files"]["canaries.parquet"]}
-    (saved / "manifest.json").write_text(json.dumps(mine))
+    shutil.rmtree(saved / "index")
+    shutil.copytree(saved.parent / "other" / "index", saved / "index")
+    rehash(saved)
     with pytest.raises(ArtifactError, match="canary query"):
         rb.load(saved)
 
 
 def test_a_damaged_canary_file_is_refused_and_not_a_traceback(saved: Path) -> None:
-    from retrieval_bench.files import sha256
-
-    pq.write_table(pa.table({"id": ["x"]}), saved / "canaries.parquet")
-    manifest = json.loads((saved / "manifest.json").read_text())
-    manifest["files"]["canaries.parquet"] = sha256(saved / "canaries.parquet")
-    (saved / "manifest.json").write_text(json.dumps(manifest))
+    np.save(saved / "canaries" / "rows.npy", np.zeros((3, 10), np.int64))
+    rehash(saved)
     with pytest.raises(ArtifactError, match="canaries"):
         rb.load(saved)
 
