@@ -23,7 +23,7 @@ from retrieval_bench.files import write_text
 from retrieval_bench.hits import make_hits
 from retrieval_bench.measure.clock import timed
 from retrieval_bench.measure.machine import code, machine
-from retrieval_bench.quality import evaluate
+from retrieval_bench.quality import evaluate, ranked, with_places
 from retrieval_bench.rankers._cur.anchors import scored
 from retrieval_bench.registry import rankers
 from retrieval_bench.scorers import Metered, load_scorer
@@ -96,7 +96,12 @@ def main(arguments: argparse.Namespace) -> None:
     matrix = np.stack([scores for _, scores in scored(meter, texts, queries, [np.arange(n)] * len(queries))])
     depth = min(max(CUTS), n)
     order = np.argsort(-matrix, axis=1, kind="stable")[:, :depth]
-    quality = evaluate(order, data.qrels["test"], ["nDCG@10"])["nDCG@10"]
+    corpus = with_places(data.corpus)
+
+    def judged(hits: Hits) -> dict[str, Any]:
+        return dict(evaluate(ranked(hits, corpus), data.qrels["test"], ["nDCG@10"]))
+
+    quality = judged(make_hits(order, np.take_along_axis(matrix, order, axis=1)))["nDCG@10"]
     learn = next((Examples(queries=data.queries[s]) for s in ("train", "tune") if s in data.queries), None)
     table: list[dict[str, Any]] = [
         summary("every pair", n, {**recalls(order, order), "nDCG@10": quality}, None, 0, 0.0)
@@ -112,11 +117,11 @@ def main(arguments: argparse.Namespace) -> None:
             hits = ranker.rank(asked, depth)
             spent = (ranker.scorer_calls - before) / len(asked)  # type: ignore[attr-defined]
             assert spent <= calls, label  # noqa: S101
-            values[label] = {**recalls(hits.rows, order), **evaluate(hits.rows, data.qrels["test"], ["nDCG@10"])}
+            values[label] = {**recalls(hits.rows, order), **judged(hits)}
             against = values[BASELINE]
             table.append(summary(label, calls, values[label], against, ranker.build_scorer_calls, seconds))  # type: ignore[attr-defined]
         hits = drawn(matrix, calls, arguments.seed)
-        found = {**recalls(hits.rows, order), **evaluate(hits.rows, data.qrels["test"], ["nDCG@10"])}
+        found = {**recalls(hits.rows, order), **judged(hits)}
         table.append(summary("random + rerank", calls, found, values[BASELINE], 0, 0.0))
     facts = {
         "dataset": arguments.dataset, "documents": n, "queries": len(asked), "anchors": arguments.anchors,

@@ -22,12 +22,12 @@ from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.files import write_text
 from retrieval_bench.projections import Projection, fit_pca, fit_query_aware, fit_random_rotation
 from retrieval_bench.projections.adaptor import fit_adaptor
-from retrieval_bench.quality import evaluate, neighbor_recall
+from retrieval_bench.quality import evaluate, neighbor_recall, ranked
 from retrieval_bench.registry import indexes
 from retrieval_bench.runner.prepared import encoded, normalised_for_search, opened, store
 from retrieval_bench.statistics import difference_interval, mean_interval
 from retrieval_bench.training.matryoshka_adaptor import train_adaptor
-from retrieval_bench.types import Budget, Dataset, FloatArray, Hits, IntArray, Queries
+from retrieval_bench.types import Budget, Dataset, FloatArray, Hits, Queries
 
 K, SEED = 10, 0
 Values = dict[str, Any]  # per-query values by metric
@@ -52,13 +52,13 @@ class Bench:
         """The queries of a split."""
         return self.data.queries[split]
 
-    def values(self, rows: IntArray, split: str) -> Values:
+    def values(self, hits: Hits, split: str) -> Values:
         """neighbor_recall@10, and nDCG@10 where there are judgments, by query."""
         asked = self.queries(split).require_vectors()
-        true = exact_scores(self.vectors, asked, rows, self.data.metric)
+        rows, true = hits.rows, exact_scores(self.vectors, asked, hits.rows, self.data.metric)
         found: Values = {"neighbor_recall@10": neighbor_recall(rows, self.exact[split], K, true)}
         if split in self.data.qrels:
-            found["nDCG@10"] = evaluate(rows, self.data.qrels[split], ["nDCG@10"])["nDCG@10"]
+            found["nDCG@10"] = evaluate(ranked(hits, self.data.corpus), self.data.qrels[split], ["nDCG@10"])["nDCG@10"]
         return found
 
     def built(self, backend: str, **params: Any) -> Any:
@@ -71,7 +71,7 @@ class Bench:
 
     def answered(self, index: Any, split: str, **search: Any) -> Values:
         """Values of its answers at these search parameters."""
-        return self.values(index.search(self.queries(split), K, index.SearchParams(**search)).rows, split)
+        return self.values(index.search(self.queries(split), K, index.SearchParams(**search)), split)
 
 
 def compared(a: Values, b: Values) -> dict[str, dict[str, float]]:
@@ -110,7 +110,7 @@ def prefix_rows(bench: Bench) -> list[dict[str, Any]]:
 def _prefix_values(bench: Bench, projection: Projection, width: int) -> Values:
     documents = np.ascontiguousarray(projection.documents(bench.vectors)[:, :width])
     asked: FloatArray = np.ascontiguousarray(projection.queries(bench.queries("test").require_vectors())[:, :width])
-    return bench.values(exact_neighbors(documents, asked, K, "ip").rows, "test")
+    return bench.values(exact_neighbors(documents, asked, K, "ip"), "test")
 
 
 def opq_rows(bench: Bench) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from retrieval_bench.cli import compare as compare
 from retrieval_bench.cli import diagnose as diagnose
 from retrieval_bench.cli import diagnose_sets as diagnose_sets
 from retrieval_bench.cli import diagnose_training as diagnose_training
+from retrieval_bench.cli import export_run as export_run
 from retrieval_bench.cli import regress as regress
 from retrieval_bench.cli import reproduce as reproduce
 from retrieval_bench.cli import screening as screening

@@ -71,13 +71,13 @@ def slices(
 def judged(trial: Trial, as_json: Json = False, html: Html = None, out: Out = None) -> None:
     """How many answers anyone judged, and how much the others may cost."""
     from retrieval_bench.diagnostics.judgments import reach
-    from retrieval_bench.quality import without_own
+    from retrieval_bench.quality import ranked
     from retrieval_bench.records.section import Section
 
     found = diagnosed(trial, run_folder(None, out), "nDCG@10")
     hits = found.hits()
-    rows = without_own(hits, found.data.queries["test"].own_rows, hits.rows.shape[1]).rows
-    cuts = [reach(rows, found.data.qrels["test"], k=k) for k in (5, 10, 20) if k <= rows.shape[1]]
+    answers = ranked(hits, found.data.corpus, own_rows=found.data.queries["test"].own_rows)
+    cuts = [reach(answers, found.data.qrels["test"], k=k) for k in (5, 10, 20) if k <= hits.rows.shape[1]]
     section = Section(
         title=f"Reach of the judgments: {found.trial.system}",
         says=(f"{1 - cuts[0].judged:.1%} of the first {cuts[0].k} answers have no judgment and count as wrong; "

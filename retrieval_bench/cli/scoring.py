@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from retrieval_bench.datasets.trec import read_qrels, read_run
-from retrieval_bench.quality import mean, score_run
+from retrieval_bench.quality import mean, score_run, tie_note
 from retrieval_bench.statistics import mean_interval
 
 DEFAULT_METRICS = ("nDCG@10", "recall@100", "MRR@10", "MAP", "P@10", "success@10", "judged@10")
@@ -52,6 +52,8 @@ def print_scores(
                         (scores.unjudged, "queries of the run have no judgment: they are left out")):  # fmt: skip
         if count:
             console.print(f"{count} {what}", highlight=False)
+    if said := tie_note(scores.ties):
+        console.print(f"ties: {said}", highlight=False, markup=False)
     if per_query:
         each = Table("query", *values)
         for i, query in enumerate(scores.query_ids):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrieval_bench.quality import evaluate, mean
-from retrieval_bench.types import IntArray, Qrels
+from retrieval_bench.quality import Ranking, evaluate, mean
+from retrieval_bench.quality.lookup import locate
+from retrieval_bench.types import Qrels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,27 +33,28 @@ class Reach:
         return self.condensed - self.usual
 
 
-def reach(rows: IntArray, qrels: Qrels, *, k: int = 10) -> Reach:
+def reach(ranking: Ranking, qrels: Qrels, *, k: int = 10) -> Reach:
     """Measure nDCG@k and its dependence on documents that nobody judged.
 
     Args:
-        rows: (m, depth) int64 answers, best first, -1 where padded; deeper than k, so that condensed lists fill up.
+        ranking: (m, depth) answers; deeper than k, so that condensed lists fill up.
         qrels: of the same queries.
         k: depth of the metric.
 
     Raises:
-        DataError: rows and qrels of different numbers of queries.
+        DataError: ranking and qrels of different numbers of queries.
     """
-    usual = evaluate(rows, qrels, [f"judged@{k}", f"nDCG@{k}"])
-    condensed = evaluate(_condensed(rows, qrels), qrels, [f"nDCG@{k}"])
+    usual = evaluate(ranking, qrels, [f"judged@{k}", f"nDCG@{k}"])
+    condensed = evaluate(_condensed(ranking, qrels), qrels, [f"nDCG@{k}"])
     return Reach(
         k=k, judged=mean(usual[f"judged@{k}"]), usual=mean(usual[f"nDCG@{k}"]), condensed=mean(condensed[f"nDCG@{k}"])
     )
 
 
-def _condensed(rows: IntArray, qrels: Qrels) -> IntArray:
-    result = np.full_like(rows, -1)
-    for i, row in enumerate(rows):
-        judged = row[np.isin(row, qrels.rows[qrels.offsets[i] : qrels.offsets[i + 1]]) & (row >= 0)]
-        result[i, : len(judged)] = judged
-    return result
+def _condensed(ranking: Ranking, qrels: Qrels) -> Ranking:
+    """Only the judged documents, in their order."""
+    judged = locate(ranking.rows, qrels.offsets, qrels.rows) >= 0
+    order = np.argsort(~judged, axis=1, kind="stable")
+    rows = np.where(judged, ranking.rows, -1)
+    scores = np.where(judged, ranking.scores, np.float32(-np.inf))
+    return Ranking(rows=np.take_along_axis(rows, order, 1), scores=np.take_along_axis(scores, order, 1))

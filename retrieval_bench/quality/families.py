@@ -18,6 +18,11 @@ def _share(part: Float64Array, whole: Float64Array) -> Float64Array:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
+def _in_order(terms: Float64Array) -> Float64Array:
+    """Sums of rows from left to right, as trec_eval adds: zeros behind, of a wider array, change no digit."""
+    return terms.cumsum(axis=1)[:, -1] if terms.shape[1] else np.zeros(len(terms))
+
+
 def _count(marks: BoolArray) -> Float64Array:
     return np.asarray(marks.sum(axis=1), np.float64)
 
@@ -28,7 +33,7 @@ def _found(ranking: JudgedRankings, cut: int) -> Float64Array:
 
 def _ndcg(ranking: JudgedRankings, cut: int) -> Float64Array:
     gains = ranking.gains[:, :cut]
-    return _share(gains @ discounts(gains.shape[1]), ranking.ideal_dcg(cut))
+    return _share(_in_order(gains * discounts(gains.shape[1])), ranking.ideal_dcg(cut))
 
 
 def _recall(ranking: JudgedRankings, cut: int) -> Float64Array:
@@ -43,7 +48,7 @@ def _reciprocal_rank(ranking: JudgedRankings, cut: int) -> Float64Array:
 def _average_precision(ranking: JudgedRankings, cut: int) -> Float64Array:
     relevant = ranking.relevant[:, :cut]
     precision = relevant.cumsum(axis=1) / np.arange(1, relevant.shape[1] + 1)
-    return _share((precision * relevant).sum(axis=1), ranking.relevant_total)
+    return _share(_in_order(precision * relevant), ranking.relevant_total)
 
 
 def _precision(ranking: JudgedRankings, cut: int) -> Float64Array:

@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 from retrieval_bench.errors import DataError
 from retrieval_bench.quality.judged import BoolArray, Float64Array
 from retrieval_bench.quality.names import parse
+from retrieval_bench.quality.order import Ranking
 from retrieval_bench.quality.scoring import evaluate
+from retrieval_bench.quality.ties import TieBounds, tie_bounds
 from retrieval_bench.types import IntArray, Qrels
 
 
@@ -27,12 +29,14 @@ class RunScores:
         values: by canonical metric name, (m,) float64 in the order of ``query_ids``.
         unanswered: judged queries that the run leaves out; they score 0, as under ``trec_eval -c`` and in ir_measures.
         unjudged: queries of the run that have no judgment; they are left out of ``values``.
+        ties: how far other orders of equal scores would move the means, for the metrics that they move.
     """
 
     query_ids: Sequence[str]
     values: Mapping[str, Float64Array]
     unanswered: int
     unjudged: int
+    ties: Mapping[str, TieBounds]
 
 
 class _Columns(NamedTuple):
@@ -86,17 +90,19 @@ def score_run(
     answers = answers._replace(queries=np.searchsorted(judged_queries, answers.queries))
     m = len(judged_queries)
     depth = None if None in cuts else max((cut for cut in cuts if cut is not None), default=1)
-    rows, answered = _ranked(answers, m, depth)
+    ranking, answered = _ranked(answers, m, depth)
     judged = Qrels(
         offsets=np.searchsorted(judgments.queries, np.arange(m + 1)),
         rows=judgments.documents,
         grades=judgments.values.astype(np.int64),
     )
+    values = evaluate(ranking, judged, metrics)
     return RunScores(
         query_ids=query_names.take(judged_queries).to_pylist(),
-        values=evaluate(rows, judged, metrics),
+        values=values,
         unanswered=m - answered,
         unjudged=unjudged,
+        ties=tie_bounds(ranking, judged, values, complete=True),
     )
 
 
@@ -130,17 +136,23 @@ def _checked(
     return ordered
 
 
-def _ranked(answers: _Columns, m: int, depth: int | None) -> tuple[IntArray, int]:
-    """(m, longest answer or depth) rows in the order of trec_eval, and how many queries have an answer.
+def _ranked(answers: _Columns, m: int, depth: int | None) -> tuple[Ranking, int]:
+    """(m, longest answer or depth) documents in the order of trec_eval, and how many queries have an answer.
 
-    Document numbers follow the order of the ids, so the tie rule works on numbers.
+    Document numbers follow the order of the ids, so the tie rule works on numbers. Cut at a depth, an answer keeps the
+    documents that are tied with its last, for they could stand in its place.
     """
     ordered = answers.take(np.lexsort((-answers.documents, -answers.values.astype(np.float32), answers.queries)))
     starts = np.searchsorted(ordered.queries, np.arange(m + 1))
     lengths = np.diff(starts)
     rank = np.arange(len(ordered.queries)) - starts[ordered.queries]
-    width = int(lengths.max()) if depth is None else min(depth, int(lengths.max()))
-    rows = np.full((m, width), -1, np.int64)
-    within = rank < width
+    scores = ordered.values.astype(np.float32)
+    within = np.ones(len(rank), np.bool_)
+    if depth is not None and len(rank):
+        last = scores[np.minimum(starts[:-1] + depth, starts[1:])[ordered.queries] - 1]
+        within = (rank < depth) | (scores == last)
+    width = int(rank[within].max(initial=-1)) + 1
+    rows, found = np.full((m, width), -1, np.int64), np.full((m, width), -np.inf, np.float32)
     rows[ordered.queries[within], rank[within]] = ordered.documents[within]
-    return rows, int((lengths > 0).sum())
+    found[ordered.queries[within], rank[within]] = scores[within]
+    return Ranking(rows=rows, scores=found), int((lengths > 0).sum())

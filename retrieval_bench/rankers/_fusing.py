@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.hits import make_hits
-from retrieval_bench.quality import evaluate
-from retrieval_bench.types import Hits, IntArray, Qrels
+from retrieval_bench.quality import evaluate, ranked
+from retrieval_bench.types import Corpus, Hits, IntArray, Qrels
 
 _STEPS = 20  # weights are learned to a twentieth
 _METRIC = "nDCG@10"
@@ -64,7 +64,7 @@ def weighted(rankings: Sequence[Hits], weights: Sequence[float], k: int) -> Hits
     return summed([hits.rows for hits, _ in counted], gains, k)
 
 
-def learned_weights(rankings: Sequence[Hits], qrels: Qrels) -> tuple[float, ...]:
+def learned_weights(rankings: Sequence[Hits], qrels: Qrels, corpus: Corpus) -> tuple[float, ...]:
     """Weights, none below 0 and 1 in sum, that give the best mean nDCG@10.
 
     One ranking after the other gets each share of the whole from 0 to 1 while the others keep their proportions, until
@@ -73,10 +73,11 @@ def learned_weights(rankings: Sequence[Hits], qrels: Qrels) -> tuple[float, ...]
     Args:
         rankings: scaled hits of the same m queries.
         qrels: of those queries.
+        corpus: that was searched.
     """
     parts = len(rankings)
     best = np.full(parts, 1 / parts)
-    quality = _quality(rankings, best, qrels)
+    quality = _quality(rankings, best, qrels, corpus)
     improved = parts > 1
     while improved:
         improved = False
@@ -86,12 +87,12 @@ def learned_weights(rankings: Sequence[Hits], qrels: Qrels) -> tuple[float, ...]
             for share in sorted(np.arange(_STEPS + 1) / _STEPS, key=lambda s: abs(s - 1 / parts)):
                 tried = rest * (1 - share)
                 tried[part] = share
-                reached = _quality(rankings, tried, qrels)
+                reached = _quality(rankings, tried, qrels, corpus)
                 if reached > quality:
                     best, quality, improved = tried, reached, True
     return tuple(round(float(weight), 6) for weight in best)
 
 
-def _quality(rankings: Sequence[Hits], weights: npt.NDArray[np.float64], qrels: Qrels) -> float:
-    rows = weighted(rankings, [float(w) for w in weights], 10).rows
-    return float(np.nanmean(evaluate(rows, qrels, [_METRIC])[_METRIC]))
+def _quality(rankings: Sequence[Hits], weights: npt.NDArray[np.float64], qrels: Qrels, corpus: Corpus) -> float:
+    fused = weighted(rankings, [float(w) for w in weights], 10)
+    return float(np.nanmean(evaluate(ranked(fused, corpus), qrels, [_METRIC])[_METRIC]))

@@ -15,7 +15,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from retrieval_bench import registry
 from retrieval_bench.protocols import Ranker
-from retrieval_bench.quality import without_own
+from retrieval_bench.quality import with_places, without_own
 from retrieval_bench.rankers._examples import judged
 from retrieval_bench.rankers._fusing import learned_weights, scaled, summed, weighted
 from retrieval_bench.rankers._params_file import load_params, save_params
@@ -127,7 +127,9 @@ class Fusion:
             depth = min(params.depth, self._documents)
             rankings = [scaled(part.rank(learn.queries, depth)) for part in self._parts]
             own = learn.queries.own_rows
-            weights = learned_weights([without_own(hits, own, depth) for hits in rankings], learn.qrels)
+            weights = learned_weights(
+                [without_own(hits, own, depth) for hits in rankings], learn.qrels, with_places(corpus)
+            )
             if len(set(weights)) == 1 < len(weights):
                 self.notes.append(
                     f"hybrid: no other weights are better on the {len(learn.queries)} questions: all are equal."

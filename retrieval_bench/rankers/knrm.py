@@ -20,7 +20,7 @@ from retrieval_bench.encoders import load_encoder
 from retrieval_bench.errors import ArtifactError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.hits import make_hits
-from retrieval_bench.quality import evaluate, without_own
+from retrieval_bench.quality import evaluate, ranked, with_places, without_own
 from retrieval_bench.rankers._examples import Judged, grades_of, judged
 from retrieval_bench.rankers._fusing import scaled
 from retrieval_bench.rankers._kernel_net import KernelNet
@@ -93,7 +93,7 @@ class Knrm:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._net = self._fresh()
-            self._train(learn, np.random.default_rng(seed))
+            self._train(learn, with_places(corpus), np.random.default_rng(seed))
 
     def _open(self, params: KnrmParams) -> None:
         self.params = params
@@ -104,7 +104,7 @@ class Knrm:
         params = self.params
         return KernelNet(self._vectors, ngrams=params.ngrams, filters=params.filters, kernels=params.kernels)
 
-    def _train(self, learn: Judged, rng: np.random.Generator) -> None:
+    def _train(self, learn: Judged, corpus: Corpus, rng: np.random.Generator) -> None:
         held = np.arange(_HELD_OUT - 1, len(learn.queries), _HELD_OUT)
         taught = np.setdiff1d(np.arange(len(learn.queries)), held)
         depth = min(self.params.depth, len(self._documents))
@@ -112,7 +112,7 @@ class Knrm:
         asked = _table(self._encoder.tokens(learn.queries.require_texts()), _QUERY_TOKENS)
         relevant = grades_of(first.rows, learn.qrels) > 0
         optimizer = torch.optim.Adam(self._net.parameters(), self.params.learning_rate)
-        best, kept = self._held_out(learn, held, first, asked), _state(self._net)
+        best, kept = self._held_out(learn, corpus, held, first, asked), _state(self._net)
         for _ in range(self.params.epochs):
             for batch in _pairs(taught, relevant, first.rows >= 0, self.params.negatives, rng):
                 question, better, worse = batch.T
@@ -123,7 +123,7 @@ class Knrm:
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-            reached = self._held_out(learn, held, first, asked)
+            reached = self._held_out(learn, corpus, held, first, asked)
             if reached > best or not len(held):
                 best, kept = reached, _state(self._net)
         self._net.load_state_dict(kept)
@@ -137,11 +137,12 @@ class Knrm:
         )
         return scores
 
-    def _held_out(self, learn: Judged, held: IntArray, first: Hits, asked: IntArray) -> float:
+    def _held_out(self, learn: Judged, corpus: Corpus, held: IntArray, first: Hits, asked: IntArray) -> float:
         if not len(held):
             return 0.0
         order = self._ordered(first.take(held), asked[held])
-        return float(np.nanmean(evaluate(order.rows, learn.qrels.take(held), ["nDCG@10"])["nDCG@10"]))
+        judged = evaluate(ranked(order, corpus), learn.qrels.take(held), ["nDCG@10"])
+        return float(np.nanmean(judged["nDCG@10"]))
 
     def _ordered(self, first: Hits, asked: IntArray) -> Hits:
         question, place = np.nonzero(first.rows >= 0)

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,8 @@ from retrieval_bench.types import TrialRecord
 class Store:
     """The records, per-query values and built indexes of one run.
 
-    Layout: ``records/<trial>.json``, ``queries/<trial>.parquet``, ``builds/<build>/``, ``sections/<title>.json``.
+    Layout: ``records/<trial>.json``, ``queries/<trial>.parquet``, ``answers/<trial>.npz``, ``builds/<build>/``,
+    ``sections/<title>.json``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,6 +41,10 @@ class Store:
         """Where the trial's per-query values stand."""
         return self.folder / "queries" / f"{trial_id}.parquet"
 
+    def answers_path(self, trial_id: str) -> Path:
+        """Where the trial's judged answers to the test queries stand, in their order (rows and scores)."""
+        return self.folder / "answers" / f"{trial_id}.npz"
+
     def build_folder(self, build_id: str) -> Path:
         """Where the built index stands that the build's trials serve."""
         return self.folder / "builds" / build_id
@@ -48,19 +54,24 @@ class Store:
         return self.record_path(trial_id).exists()
 
     def write(self, record: TrialRecord, values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]] | None = None,
-              ids: Mapping[str, Sequence[str]] | None = None) -> None:  # fmt: skip
-        """Write a finished trial: its per-query values first, then the record that makes it count.
+              ids: Mapping[str, Sequence[str]] | None = None,
+              answers: Mapping[str, npt.NDArray[Any]] | None = None) -> None:  # fmt: skip
+        """Write a finished trial: its answers and per-query values first, then the record that makes it count.
 
         Args:
             record: the trial.
             values: by split, by metric: one value per query, NaN where there is none.
             ids: by split, the queries' ids in the same order.
+            answers: ``rows`` and ``scores`` (m, k) of the test queries, in the order in which they were judged.
 
         Raises:
             DataError: the trial was written before, the disk is full, or the folder is not writable.
         """
         if self.has(record.trial_id):
             raise DataError(f"{self.record_path(record.trial_id)}: a record is never written twice")
+        if answers:
+            with atomic_file(self.answers_path(record.trial_id)) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, rows=answers["rows"], scores=answers["scores"])
         if values and ids:
             names = sorted({name for split in values.values() for name in split})
             parts = []
@@ -112,6 +123,7 @@ class Store:
         """Remove a trial so that it is done again: its record first, for without that the trial does not count."""
         self.record_path(trial_id).unlink(missing_ok=True)
         self.queries_path(trial_id).unlink(missing_ok=True)
+        self.answers_path(trial_id).unlink(missing_ok=True)
 
     def write_summary(self, summary: RunSummary) -> None:
         """Write the run as a whole, in place of an earlier summary of this folder."""
@@ -171,7 +183,7 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise DataError(f"{self.folder}: another run is writing there; wait for it or choose --out") from error
-            for part in ("records", "queries", "builds"):
+            for part in ("records", "queries", "answers", "builds"):
                 for stale in (self.folder / part).glob(".*"):
                     shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
             yield

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_bench.quality import mean
 from retrieval_bench.runner.job import BuildFacts
 from retrieval_bench.statistics import mean_interval, median_interval, percentile_interval
 from retrieval_bench.types import Measurement
@@ -73,7 +74,7 @@ def quality(values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> list
                 Measurement(
                     name=metric if split == "test" else f"{split}/{metric}", unit="1",
                     direction="neither" if metric.startswith("judged@") else "higher",
-                    statistic="mean", value=float(judged.mean()), low=low, high=high, spread=_spread(judged),
+                    statistic="mean", value=mean(judged), low=low, high=high, spread=_spread(judged),
                     n=len(judged),
                 )
             )  # fmt: skip

@@ -19,9 +19,11 @@ from retrieval_bench.datasets import cached_neighbors, exact_neighbors
 from retrieval_bench.encoders import encoded_by
 from retrieval_bench.files import atomic_file, atomic_folder, home
 from retrieval_bench.protocols import Encoder
+from retrieval_bench.quality import id_places
 from retrieval_bench.types import Corpus, Dataset, EncoderInfo, Examples, Hits, Metric, Qrels, Queries, RowIds
 
 _ASKED, _ENCODER, _REVISION = "asked_metric", "encoder", "encoder_revision"  # facts kept among those for the report
+_PLACES = "id-places.npy"
 NEIGHBORS = 100  # exact neighbors kept per query: enough for neighbor_recall@100
 
 
@@ -66,10 +68,12 @@ def store(dataset: Dataset) -> Path:
     folder = home() / "prepared" / dataset.fingerprint
     if (folder / "dataset.json").exists():
         _add_titles(folder / "corpus.parquet", dataset)
+        _add_places(folder / _PLACES, dataset)
         return folder
     data = normalised_for_search(dataset)
     with atomic_folder(folder) as new:
         _write_texts(new / "corpus.parquet", data.corpus.ids, data.corpus.texts, data.corpus.titles)
+        _add_places(new / _PLACES, data)
         if data.corpus.vectors is not None:
             np.save(new / "corpus.npy", data.corpus.vectors)
         for split, queries in data.queries.items():
@@ -100,6 +104,13 @@ def _add_titles(path: Path, dataset: Dataset) -> None:
     if corpus.titles is not None and "title" not in pq.read_schema(path).names:
         with atomic_file(path) as new:
             _write_texts(new, corpus.ids, corpus.texts, corpus.titles)
+
+
+def _add_places(path: Path, dataset: Dataset) -> None:
+    """Where each id stands among all, by which equal scores are judged: mapped, so that no process reads the ids."""
+    if dataset.qrels and not path.exists():
+        with atomic_file(path) as new, new.open("wb") as file:
+            np.save(file, id_places(dataset.corpus.ids))
 
 
 def learnable(dataset: Dataset) -> Examples | None:
@@ -137,14 +148,22 @@ def opened(folder: Path, *, texts: bool = True) -> Dataset:
                 neighbors[split] = Hits(rows=arrays["rows"], scores=arrays["scores"])
     vectors = _mapped(folder / "corpus.npy")
     names: Sequence[str]
-    if texts or vectors is None:
+    places = _mapped(folder / _PLACES)
+    if texts or vectors is None or (qrels and places is None):
         names, strings, titles = _read_texts(folder / "corpus.parquet")
     else:
         names, strings, titles = RowIds(len(vectors)), None, None
     return Dataset(
         name=facts["name"],
         fingerprint=facts["fingerprint"],
-        corpus=Corpus(ids=names, texts=strings, vectors=vectors, titles=titles, encoder=made_by),
+        corpus=Corpus(
+            ids=names,
+            texts=strings,
+            vectors=vectors,
+            titles=titles,
+            encoder=made_by,
+            id_places=places,
+        ),
         queries=queries,
         metric=facts["metric"],
         qrels=qrels,

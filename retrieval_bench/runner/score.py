@@ -8,7 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.datasets import exact_scores
-from retrieval_bench.quality import evaluate, neighbor_recall, outside_exact, without_own
+from retrieval_bench.quality import (
+    Ranking,
+    evaluate,
+    neighbor_recall,
+    outside_exact,
+    ranked,
+    tie_bounds,
+    tie_note,
+)
 from retrieval_bench.types import Dataset, Hits
 
 PerQuery = dict[str, npt.NDArray[np.float64]]
@@ -41,11 +49,24 @@ def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "r
     """
     values: PerQuery = {}
     if split in dataset.qrels:
-        rows = without_own(hits, dataset.queries[split].own_rows, depth).rows
-        values |= evaluate(rows, dataset.qrels[split], _judged(dataset, depth))
+        values |= evaluate(ranking(dataset, split, hits, depth=depth), dataset.qrels[split], _judged(dataset, depth))
     if kind == "index" and split in dataset.neighbors:
         values |= _neighbor_recalls(dataset, split, hits)
     return values
+
+
+def ranking(dataset: Dataset, split: str, hits: Hits, *, depth: int) -> Ranking:
+    """The answers as they are judged: in the order of trec_eval, the queries' own documents taken out."""
+    return ranked(hits, dataset.corpus, own_rows=dataset.queries[split].own_rows, k=depth)
+
+
+def said_of_ties(dataset: Dataset, split: str, judged: Ranking, values: PerQuery) -> str:
+    """One sentence on the judged figures that another order of equal scores would move; empty where none moves."""
+    if split not in dataset.qrels:
+        return ""
+    metrics = {name: column for name, column in values.items() if not name.startswith("neighbor")}
+    complete = judged.rows.shape[1] >= len(dataset.corpus)
+    return tie_note(tie_bounds(judged, dataset.qrels[split], metrics, complete=complete))
 
 
 def _judged(dataset: Dataset, depth: int) -> list[str]:

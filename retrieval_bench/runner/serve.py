@@ -19,11 +19,12 @@ from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device
 from retrieval_bench.measure.machine import code, libraries, machine
 from retrieval_bench.measure.memory import forget_pages, private_bytes, settle
 from retrieval_bench.protocols import Index, Ranker
+from retrieval_bench.quality import Ranking
 from retrieval_bench.records import Store
 from retrieval_bench.runner import measurements as made
 from retrieval_bench.runner.failure import outcome_of
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, TrialPlan
-from retrieval_bench.runner.score import PerQuery, score
+from retrieval_bench.runner.score import PerQuery, ranking, said_of_ties, score
 from retrieval_bench.scorers import calls_of_process
 from retrieval_bench.statistics import mean_interval
 from retrieval_bench.types import Dataset, Hits, Measurement, Outcome, Queries, TrialRecord
@@ -48,6 +49,7 @@ class Server:
         """Run the trial and write its record. A typed error ends this setting only; the others go on."""
         started, start = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
         values: dict[str, PerQuery] = {}
+        judged: Ranking | None = None
         found: list[Measurement] = []
         notes: list[str] = []
         outcome: Outcome = "ok"
@@ -60,6 +62,7 @@ class Server:
             self._held = max(self._held, private_bytes() - self._before)
             with events.phase("score"):
                 values = {split: self._score(split, hits[split]) for split in hits}
+                judged = self._judged(hits, values, notes)
             found += made.quality(values)
             found += made.memory(self.facts, self.private, self.load_seconds, self._device_peak(device))
             reason = breach_of_threads(self.plan.threads, cores.used) or self._breach(found) or self._hidden(notes)
@@ -84,7 +87,10 @@ class Server:
                 facts=self.facts,
                 notes=notes,
             )
-            Store(self.plan.out).write(record, values, {s: self.dataset.queries[s].ids for s in values})
+            asked = {split: self.dataset.queries[split].ids for split in values}
+            Store(self.plan.out).write(
+                record, values, asked, None if judged is None else {"rows": judged.rows, "scores": judged.scores}
+            )
 
     def _search(self, trial: TrialPlan, found: list[Measurement], notes: list[str]) -> dict[str, Hits]:
         call, plan = self._call(trial), self.plan
@@ -110,6 +116,15 @@ class Server:
         values = score(self.dataset, split, hits, kind=self.plan.card.kind, depth=self.plan.depth)
         forget_pages(self.dataset.corpus.vectors)  # read here to score, and no part of what the system holds
         return values
+
+    def _judged(self, hits: dict[str, Hits], values: dict[str, PerQuery], notes: list[str]) -> Ranking | None:
+        """The reported answers as they were judged, where they were; tells of ties that would move a figure."""
+        if "test" not in hits or "test" not in self.dataset.qrels:
+            return None
+        judged = ranking(self.dataset, "test", hits["test"], depth=self.plan.depth)
+        if said := said_of_ties(self.dataset, "test", judged, values["test"]):
+            notes.append(said)
+        return judged
 
     def _hopeless(self, hits: dict[str, Hits]) -> str:
         """Why the speed of this setting need not be measured; empty where it must be."""

@@ -24,7 +24,7 @@ from retrieval_bench.datasets import local_copy
 from retrieval_bench.datasets.codesearchnet import LANGUAGES
 from retrieval_bench.errors import UnavailableError
 from retrieval_bench.protocols import Ranker
-from retrieval_bench.quality import mean
+from retrieval_bench.quality import mean, ranked, with_places
 from retrieval_bench.quality.judged import Float64Array
 from retrieval_bench.records import Store
 from retrieval_bench.report.section import Cell, Group, Section, SectionColumn
@@ -105,6 +105,7 @@ def reciprocal_ranks(ranker: Ranker, dataset: Dataset, *, candidates: int, seed:
         of a last batch that is not full.
     """
     queries, qrels, n = dataset.queries["test"], dataset.qrels["test"], len(dataset.corpus)
+    corpus = with_places(dataset.corpus)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(queries))
     size = min(candidates, len(queries))
@@ -118,7 +119,8 @@ def reciprocal_ranks(ranker: Ranker, dataset: Dataset, *, candidates: int, seed:
             member[rng.choice(np.flatnonzero(~member), missing, replace=False)] = True
         for at in range(0, size, _BLOCK):
             block = batch[at : at + _BLOCK]
-            for query, rows in zip(block, ranker.rank(queries.take(block), n).rows, strict=True):
+            answers = ranked(ranker.rank(queries.take(block), n), corpus)
+            for query, rows in zip(block, answers.rows, strict=True):
                 kept = rows[rows >= 0]
                 kept = kept[member[kept]]
                 places = np.flatnonzero(np.isin(kept, _relevant(qrels, query)))

@@ -22,6 +22,7 @@ import numpy as np
 from retrieval_bench import registry
 from retrieval_bench.datasets import Representation, Review
 from retrieval_bench.errors import RetrievalBenchError, UnknownNameError
+from retrieval_bench.quality import ranked
 from retrieval_bench.quality.screening import curve_measures, list_measures, recall_curve, work_saved
 from retrieval_bench.specs import SystemCard, params, system_card
 from retrieval_bench.study.active_learning import Learner, simulate
@@ -112,8 +113,9 @@ def rank_once(
         wanted.setdefault("encoder", encoder)
     checked = params(ranker.BuildParams, wanted, where=f"card {card.name!r}, table 'build'")
     n = len(review)
-    ranker.build(Corpus(ids=review.ids, texts=review.texts(representation)), checked, Budget(), seed=seed)
-    returned = ranker.rank(Queries(ids=["review"], texts=[review.topic]), n).rows[0]
+    corpus = Corpus(ids=review.ids, texts=review.texts(representation))
+    ranker.build(corpus, checked, Budget(), seed=seed)
+    returned = ranked(ranker.rank(Queries(ids=["review"], texts=[review.topic]), n), corpus).rows[0]
     returned = returned[returned >= 0]
     rest = np.setdiff1d(np.arange(n), returned)
     order = np.concatenate([returned, np.random.default_rng(seed).permutation(rest)])

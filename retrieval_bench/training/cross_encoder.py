@@ -22,7 +22,7 @@ from retrieval_bench.datasets import exact_neighbors, load_dataset, notes_of
 from retrieval_bench.device.choose import native_bfloat16
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.hits import make_hits
-from retrieval_bench.quality import evaluate, without_own
+from retrieval_bench.quality import evaluate, ranked, without_own
 from retrieval_bench.scorers import Metered, load_scorer
 from retrieval_bench.scorers._joint_similarity import JointSimilarity
 from retrieval_bench.training.batches import Batch
@@ -176,7 +176,7 @@ def rerank_gains(
     after = make_hits(rows, scores)
     qrels = dataset.qrels["test"]
     values = [
-        {name: column[chosen] for name, column in evaluate(hits.rows, qrels, METRICS).items()}
+        {name: column[chosen] for name, column in evaluate(ranked(hits, dataset.corpus), qrels, METRICS).items()}
         for hits in (before, after)
     ]
     return gains(

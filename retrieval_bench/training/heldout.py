@@ -11,7 +11,7 @@ from retrieval_bench.checks import normalised
 from retrieval_bench.datasets import exact_neighbors, load_dataset, notes_of
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.errors import DataError
-from retrieval_bench.quality import evaluate, mean, without_own
+from retrieval_bench.quality import evaluate, mean, ranked
 from retrieval_bench.statistics import difference_interval
 from retrieval_bench.statistics.samples import Float64Array
 from retrieval_bench.types import Dataset, FloatArray, Frozen, Hits, IntArray, Split
@@ -65,8 +65,8 @@ def heldout_scores(
     asked = cached_encode(model, queries.require_texts(), queries=True)
     depth = min(_DEPTH, len(pool))
     hits = exact_neighbors(_unit(documents, dim), _unit(asked, dim), depth, "ip")
-    found = without_own(Hits(rows=pool[hits.rows], scores=hits.scores), queries.own_rows, depth)
-    return evaluate(found.rows, qrels, METRICS)
+    found = Hits(rows=pool[hits.rows], scores=hits.scores)
+    return evaluate(ranked(found, dataset.corpus, own_rows=queries.own_rows, k=depth), qrels, METRICS)
 
 
 def gains(

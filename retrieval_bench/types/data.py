@@ -72,6 +72,8 @@ class Corpus:
         titles: n titles, empty where there is none, each the beginning of its text; None where they are not known.
         vectors: (n, d) float32, possibly memory-mapped, or None before encoding.
         encoder: what made the vectors of the texts; None where they were given as data.
+        id_places: (n,) int32 place of each id in the order of their UTF-8 bytes, where it was worked out beforehand
+            (``quality.id_places``): by it equal scores are judged.
     """
 
     ids: Sequence[str]
@@ -79,6 +81,7 @@ class Corpus:
     vectors: FloatArray | None = None
     titles: Sequence[str] | None = None
     encoder: EncoderInfo | None = None
+    id_places: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         _check_columns("corpus", self.ids, self.texts, self.vectors)

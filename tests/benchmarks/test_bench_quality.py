@@ -36,6 +36,12 @@ class Judged(NamedTuple):
     rows: IntArray
     qrels: Qrels
 
+    @property
+    def ranking(self) -> quality.Ranking:
+        """The answers, no two of a query with equal scores."""
+        scores = np.broadcast_to(-np.arange(DEPTH, dtype=np.float32), self.rows.shape)
+        return quality.Ranking(rows=self.rows, scores=scores)
+
 
 def judged(queries: int) -> Judged:
     """Random answers without repeats; about ten judgments a query, half of them of returned documents."""
@@ -89,7 +95,7 @@ def interleaved(benchmark: BenchmarkFixture, ours: Callable[[], Any], theirs: Ca
 
 def test_evaluate(benchmark: BenchmarkFixture) -> None:
     data = judged(100_000)
-    values = benchmark(quality.evaluate, data.rows, data.qrels, list(METRICS))
+    values = benchmark(quality.evaluate, data.ranking, data.qrels, list(METRICS))
     assert 0.4 < quality.mean(values["recall@100"]) < 0.6
 
 
@@ -99,7 +105,7 @@ def test_evaluate_beside_pytrec_eval(benchmark: BenchmarkFixture) -> None:
     evaluator = pytrec_eval.RelevanceEvaluator(qrels, set(METRICS.values()))
     ours, theirs = interleaved(
         benchmark,
-        lambda: quality.evaluate(data.rows, data.qrels, list(METRICS)),
+        lambda: quality.evaluate(data.ranking, data.qrels, list(METRICS)),
         lambda: evaluator.evaluate(run),
     )
     for name, trec_name in METRICS.items():

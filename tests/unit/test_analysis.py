@@ -10,7 +10,7 @@ import pytest
 from retrieval_bench import specs
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.errors import CardError
-from retrieval_bench.quality import evaluate
+from retrieval_bench.quality import evaluate, ranked
 from retrieval_bench.rankers._analysis import term_maker, words
 from retrieval_bench.rankers.bm25 import Bm25, Bm25Params
 from retrieval_bench.types import Budget, Corpus, Queries
@@ -71,4 +71,7 @@ def test_with_lucenes_lengths_bm25_reaches_lucenes_figure(name: str, figure: flo
     ranker = Bm25()
     ranker.build(data.corpus, Bm25Params(lengths="lucene"), Budget())
     hits = ranker.rank(data.queries["test"], 10)
-    assert round(float(evaluate(hits.rows, data.qrels["test"], ["nDCG@10"])["nDCG@10"].mean()), 4) == figure
+    assert (
+        round(float(evaluate(ranked(hits, data.corpus), data.qrels["test"], ["nDCG@10"])["nDCG@10"].mean()), 4)
+        == figure
+    )

@@ -24,6 +24,7 @@ from retrieval_bench.diagnostics.throughput import Point, best_batch, landscape
 from retrieval_bench.errors import UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.energy import Meter, joules, meters
+from retrieval_bench.quality import Ranking
 from retrieval_bench.records.section import Section
 from retrieval_bench.types import Qrels
 
@@ -245,15 +246,19 @@ class TestContamination:
 class TestJudgments:
     qrels = Qrels(offsets=np.array([0, 2]), rows=np.array([5, 7]), grades=np.array([1, 0]))
 
+    @staticmethod
+    def ranking(*rows: int) -> Ranking:
+        return Ranking(rows=np.array([rows]), scores=-np.arange(len(rows), dtype=np.float32)[None])
+
     def test_condensed_lists_leave_the_unjudged_out(self) -> None:
-        found = judgments.reach(np.array([[1, 5, 2, 7, 3]]), self.qrels, k=2)
+        found = judgments.reach(self.ranking(1, 5, 2, 7, 3), self.qrels, k=2)
         assert found.judged == 0.5
         assert found.usual == pytest.approx(1 / np.log2(3))
         assert found.condensed == 1.0
         assert found.bias > 0
 
     def test_where_all_is_judged_there_is_no_bias(self) -> None:
-        assert judgments.reach(np.array([[7, 5]]), self.qrels, k=2).bias == 0
+        assert judgments.reach(self.ranking(7, 5), self.qrels, k=2).bias == 0
 
 
 class TestMetrics:

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from retrieval_bench import registry, specs
 from retrieval_bench.contract import check_hits
 from retrieval_bench.errors import ArtifactError, CardError, DataError
-from retrieval_bench.quality import evaluate
+from retrieval_bench.quality import evaluate, ranked
 from retrieval_bench.rankers import hybrid as hybrid_module
 from retrieval_bench.rankers import ltr as ltr_module
 from retrieval_bench.rankers._examples import grades_of
 from retrieval_bench.rankers._fusing import learned_weights, scaled, weighted
 from retrieval_bench.rankers._text_features import FEATURES, Terms
 from retrieval_bench.rankers.hybrid import Fusion, HybridParams
-from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, Qrels, Queries
+from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, Qrels, Queries, RowIds
 
 CARDS = ("lucene", "lucene_rm3", "lucene_qld", "bm25_lucene", "dense_float32", "hybrid_weighted", "splade", "ltr",
          "knrm", "conv_knrm")  # fmt: skip
@@ -54,21 +54,24 @@ def test_weighted_fusion_by_hand() -> None:
     assert weighted([first, second], [1, 0], 4).rows.tolist() == [[3, 1, 2, -1]]
 
 
+TEN = Corpus(ids=RowIds(10))
+
+
 def test_the_better_ranking_gets_the_weight() -> None:
-    good = hits_of([[2, 1], [4, 3]], [[1, 0], [1, 0]])
-    bad = hits_of([[1, 2], [3, 4]], [[1, 0], [1, 0]])
-    weights = learned_weights([good, bad], qrels_of([2], [4]))
+    good = hits_of([[1, 2], [3, 4]], [[1, 0], [1, 0]])  # where both weigh the same, the greater id would stand first
+    bad = hits_of([[2, 1], [4, 3]], [[1, 0], [1, 0]])
+    weights = learned_weights([good, bad], qrels_of([1], [3]), TEN)
     assert weights[0] > 0.5
     assert sum(weights) == pytest.approx(1)
-    assert learned_weights([bad, good], qrels_of([2], [4])) == weights[::-1]
-    third = learned_weights([bad, bad, good], qrels_of([2], [4]))
+    assert learned_weights([bad, good], qrels_of([1], [3]), TEN) == weights[::-1]
+    third = learned_weights([bad, bad, good], qrels_of([1], [3]), TEN)
     assert third[2] > 0.5
-    assert learned_weights([good], qrels_of([2], [4])) == (1.0,)
+    assert learned_weights([good], qrels_of([1], [3]), TEN) == (1.0,)
 
 
 def test_equal_rankings_keep_equal_weights() -> None:
     good = hits_of([[1, 2]], [[1, 0]])
-    assert learned_weights([good, good], qrels_of([1])) == (0.5, 0.5)
+    assert learned_weights([good, good], qrels_of([1]), TEN) == (0.5, 0.5)
 
 
 def test_weights_are_checked() -> None:
@@ -90,7 +93,7 @@ def test_learned_weights_are_never_all_zero(data: st.DataObject) -> None:
         hits_of([data.draw(order)[:3] for _ in range(m)], [[1, 0.5, 0]] * m)
         for _ in range(data.draw(st.integers(1, 3)))
     ]
-    weights = learned_weights(rankings, qrels_of(*([data.draw(st.integers(0, 9))] for _ in range(m))))
+    weights = learned_weights(rankings, qrels_of(*([data.draw(st.integers(0, 9))] for _ in range(m))), TEN)
     assert sum(weights) == pytest.approx(1, abs=1e-5)
     assert min(weights) >= 0
 
@@ -169,7 +172,7 @@ def test_ltr_learns_and_is_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     bm25.build(corpus, bm25.BuildParams(), Budget())
 
     def quality(found: Hits) -> float:
-        return float(evaluate(found.rows, qrels, ["MRR@10"])["MRR@10"].mean())
+        return float(evaluate(ranked(found, corpus), qrels, ["MRR@10"])["MRR@10"].mean())
 
     assert quality(hits) > quality(bm25.rank(queries, 10)) + 0.2
     ranker.save(tmp_path)

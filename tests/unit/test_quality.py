@@ -26,6 +26,16 @@ def rows(*answers: list[int]) -> IntArray:
     return np.array(answers, np.int64).reshape(len(answers), -1)
 
 
+def in_order(answers: IntArray) -> quality.Ranking:
+    """As they stand: no two scores are equal."""
+    scores = np.broadcast_to(-np.arange(answers.shape[1], dtype=np.float32), answers.shape)
+    return quality.Ranking(rows=answers, scores=np.where(answers >= 0, scores, np.float32(-np.inf)))
+
+
+def ranking(*answers: list[int]) -> quality.Ranking:
+    return in_order(rows(*answers))
+
+
 def hits(answers: IntArray, scores: list[list[float]] | None = None) -> Hits:
     given = np.zeros(answers.shape) if scores is None else np.array(scores)
     return Hits(rows=answers, scores=given.astype(np.float32))
@@ -73,7 +83,7 @@ def test_a_name_that_means_nothing_is_refused_with_the_nearest(text: str, error:
 
 def test_values_worked_out_by_hand() -> None:
     judgments = qrels({7: 3, 5: 1, 9: -1, 4: 0})
-    found = quality.evaluate(rows([9, 7, 2, 5]), judgments, [*ALL, "nDCG@10", "P@10", "judged@10"])
+    found = quality.evaluate(ranking([9, 7, 2, 5]), judgments, [*ALL, "nDCG@10", "P@10", "judged@10"])
     ideal = 3 / math.log2(2) + 1 / math.log2(3)
     expected = {
         "nDCG@2": 3 / math.log2(3) / ideal,
@@ -93,7 +103,7 @@ def test_values_worked_out_by_hand() -> None:
 
 
 def test_queries_without_judgments_are_nan_and_left_out_of_the_mean() -> None:
-    found = quality.evaluate(rows([1, 2], [1, 2], [1, 2]), qrels({1: 1}, {}, {1: 0, 2: -1}), ALL)
+    found = quality.evaluate(ranking([1, 2], [1, 2], [1, 2]), qrels({1: 1}, {}, {1: 0, 2: -1}), ALL)
     for name, values in found.items():
         assert values[0] > 0
         assert math.isnan(values[1])
@@ -104,7 +114,7 @@ def test_queries_without_judgments_are_nan_and_left_out_of_the_mean() -> None:
 
 
 def test_a_short_answer_is_a_short_ranking_and_an_empty_one_scores_zero() -> None:
-    found = quality.evaluate(rows([1, -1, -1], [-1, -1, -1]), qrels({1: 1, 2: 1}, {1: 1}), [*ALL, "P@5"])
+    found = quality.evaluate(ranking([1, -1, -1], [-1, -1, -1]), qrels({1: 1, 2: 1}, {1: 1}), [*ALL, "P@5"])
     assert found["recall@2"].tolist() == [0.5, 0.0]
     assert found["P@5"].tolist() == [0.2, 0.0]
     assert found["judged@2"].tolist() == [1.0, 0.0]
@@ -112,13 +122,13 @@ def test_a_short_answer_is_a_short_ranking_and_an_empty_one_scores_zero() -> Non
 
 
 def test_no_hits_at_all_and_no_queries_at_all() -> None:
-    empty = quality.evaluate(np.empty((2, 0), np.int64), qrels({1: 1}, {}), ALL)
+    empty = quality.evaluate(in_order(np.empty((2, 0), np.int64)), qrels({1: 1}, {}), ALL)
     assert all(values[0] == 0.0 and math.isnan(values[1]) for values in empty.values())
-    assert quality.evaluate(np.empty((0, 3), np.int64), qrels(), ["MAP"])["MAP"].shape == (0,)
+    assert quality.evaluate(in_order(np.empty((0, 3), np.int64)), qrels(), ["MAP"])["MAP"].shape == (0,)
 
 
 def test_padding_is_not_taken_for_the_last_document_of_the_query_before() -> None:
-    found = quality.evaluate(rows([0, 1], [-1, -1]), qrels({1: 1}, {0: 1}), ["judged@2", "recall@2"])
+    found = quality.evaluate(ranking([0, 1], [-1, -1]), qrels({1: 1}, {0: 1}), ["judged@2", "recall@2"])
     assert found["judged@2"].tolist() == [0.5, 0.0]
     assert found["recall@2"].tolist() == [1.0, 0.0]
 
@@ -127,19 +137,19 @@ def test_queries_are_scored_alike_in_one_block_and_in_many(monkeypatch: pytest.M
     rng = np.random.default_rng(0)
     judgments = qrels(*({int(r): int(g) for r, g in rng.integers(0, 9, (rng.integers(0, 6), 2))} for _ in range(50)))
     answers = rng.permuted(np.tile(np.arange(9), (50, 1)), axis=1)
-    whole = quality.evaluate(answers, judgments, ALL)
+    whole = quality.evaluate(in_order(answers), judgments, ALL)
     monkeypatch.setattr("retrieval_bench.quality.scoring._BLOCK_HITS", 20)
-    for name, values in quality.evaluate(answers, judgments, ALL).items():
+    for name, values in quality.evaluate(in_order(answers), judgments, ALL).items():
         np.testing.assert_array_equal(values, whole[name])
 
 
 def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(UsageError, match="exact neighbors"):
-        quality.evaluate(rows([1]), qrels({1: 1}), ["neighbor_recall@1"])
+        quality.evaluate(ranking([1]), qrels({1: 1}), ["neighbor_recall@1"])
     with pytest.raises(DataError, match="2 queries"):
-        quality.evaluate(rows([1]), qrels({1: 1}, {}), ["MAP"])
+        quality.evaluate(ranking([1]), qrels({1: 1}, {}), ["MAP"])
     with pytest.raises(DataError, match="query 1 hold row 3 more than once"):
-        quality.evaluate(rows([1, 2, 4], [3, 2, 3]), qrels({1: 1}, {2: 1, 3: 1}), ["MAP"])
+        quality.evaluate(ranking([1, 2, 4], [3, 2, 3]), qrels({1: 1}, {2: 1, 3: 1}), ["MAP"])
 
 
 def test_inputs_are_not_written_to() -> None:
