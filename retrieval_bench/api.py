@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench import registry
-from retrieval_bench.artifact import CANARY_QUERIES, FORMAT_VERSION, Manifest, Searcher
+from retrieval_bench.artifact import CANARY_QUERIES, FORMAT_VERSION, Manifest, Searcher, check_place
 from retrieval_bench.checks import check_ids, check_vectors, ids_as_strings, normalised
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home
 from retrieval_bench.records import Store
+from retrieval_bench.runner.execute import OnEvent
 from retrieval_bench.runner.prepared import asked_metric, opened
+from retrieval_bench.runner.whole import over_all_rows
 from retrieval_bench.specs import params, system_cards
 from retrieval_bench.types import Budget, Corpus, EncoderInfo, Metric, Queries, RowIds, TrialRecord
 
@@ -102,18 +104,31 @@ def build(
     return searcher
 
 
-def export(trial_id: str, folder: str | Path, *, out: str | Path | None = None, texts: bool = True) -> Searcher:
+def export(
+    trial_id: str,
+    folder: str | Path,
+    *,
+    out: str | Path | None = None,
+    texts: bool = True,
+    as_measured: bool = False,
+    on_event: OnEvent | None = None,
+) -> Searcher:
     """Write the system of a finished trial as an artifact that ``load`` reads.
+
+    Where rows of the data were held out to ask with, the system is first built anew over all of them, with the same
+    parameters, seed and budget, and measured again: the manifest holds these figures, and says how it was built.
 
     Args:
         trial_id: of the trial, or its unambiguous beginning.
         folder: where to write; must not exist, or be an artifact to replace.
         out: folder of the run; None looks through all runs in the home folder.
         texts: include the documents' texts, so that an application can show them.
+        as_measured: write the build that was measured, without the rows held out.
+        on_event: told of the new build, as by ``run``.
 
     Raises:
         UnknownNameError: no such trial.
-        UsageError: the trial did not end in ``ok`` or its build was removed.
+        UsageError: the trial did not end in ``ok``, its build was removed, or it does not come out over all rows.
         DataError: the place cannot be written to.
     """
     store, record = _find(trial_id, Path(out) if out else None)
@@ -121,25 +136,30 @@ def export(trial_id: str, folder: str | Path, *, out: str | Path | None = None, 
         raise UsageError(
             f"trial {record.trial_id} ended {record.outcome} ({record.reason}): there is nothing to export"
         )
-    built = store.build_folder(record.build_id) / "index"
+    check_place(Path(folder))  # before any work
     prepared = home() / "prepared" / record.dataset_fingerprint
-    for needed in (built, prepared):
+    for needed in (store.build_folder(record.build_id) / "index", prepared):
         if not needed.exists():
             raise UsageError(
                 f"{needed}: was removed; run the benchmark again (the same command, after removing its folder)"
             )
     data = opened(prepared)
+    anew = data.held_out is not None and not as_measured
+    if anew:
+        record, store, data = over_all_rows(record, store, data, tell=on_event or (lambda _event: None))
     is_index = record.kind == "index"
     plugin = registry.indexes.get(record.backend) if is_index else registry.rankers.get(record.backend)
     manifest = Manifest(
         format_version=FORMAT_VERSION, name=record.system, kind=record.kind, backend=record.backend,
-        plugin=plugin.__module__, metric=asked_metric(data), documents=len(data.corpus), dimensions=data.corpus.dim,
+        plugin=plugin.__module__, metric=asked_metric(data), documents=len(data.corpus), held_out=record.held_out,
+        built="anew over all rows" if anew else "as measured", dimensions=data.corpus.dim,
         build_params=record.build_params, search_params=record.search_params,
         encoder=data.corpus.encoder if is_index else None,
         dataset=record.dataset, dataset_fingerprint=record.dataset_fingerprint,
         measured={m.name: m.value for m in record.measurements},
     )  # fmt: skip
-    searcher = Searcher(manifest, plugin.load(built), data.corpus.ids, data.corpus.texts if texts else None)
+    built = plugin.load(store.build_folder(record.build_id) / "index")
+    searcher = Searcher(manifest, built, data.corpus.ids, data.corpus.texts if texts else None)
     searcher.save(folder, canaries=data.queries["test"])
     return searcher
 

@@ -115,8 +115,7 @@ class Searcher:
             DataError: the disk is full or the place is not writable.
         """
         folder = Path(folder)
-        if folder.exists() and not (folder / "manifest.json").exists():
-            raise UsageError(f"{folder}: exists and is not an exported index; choose another folder")
+        check_place(folder)
         with atomic_folder(folder) as new:
             (new / "index").mkdir()
             self._system.save(new / "index")
@@ -201,6 +200,16 @@ class Searcher:
                     f"version differs ({_differences(self.manifest.libraries)}); export it again here"
                 )
         return len(asked)
+
+
+def check_place(folder: Path) -> None:
+    """Refuse to write an artifact over anything else than another one.
+
+    Raises:
+        UsageError: the folder exists and is no artifact.
+    """
+    if folder.exists() and not (folder / "manifest.json").exists():
+        raise UsageError(f"{folder}: exists and is not an exported index; choose another folder")
 
 
 def load(folder: str | Path, *, canaries: bool = True) -> Searcher:

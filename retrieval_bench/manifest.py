@@ -41,6 +41,8 @@ class Manifest(Frozen):
     plugin: str
     metric: Metric
     documents: Counted
+    held_out: Counted = 0  # rows of the data that are not in it since they were to ask with when it was measured
+    built: Literal["by the application", "as measured", "anew over all rows"] = "by the application"
     dimensions: Counted
     build_params: dict[str, Any]
     search_params: dict[str, Any]

@@ -40,6 +40,10 @@ MetricOption = Annotated[
     str | None,
     typer.Option("--metric", help="How vectors compare: ip, l2 or cos (default: what the data says, or l2)."),
 ]
+AsMeasured = Annotated[
+    bool,
+    typer.Option("--as-measured", help="Where rows were held out to ask with: write the build without them."),
+]
 
 
 def _measurable(seconds: float) -> float:

@@ -12,7 +12,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from retrieval_bench.cli._app import MeasureSeconds, MetricOption, Out, Retry, app, console, problems, run_folder
+from retrieval_bench.cli._app import (
+    AsMeasured,
+    MeasureSeconds,
+    MetricOption,
+    Out,
+    Retry,
+    app,
+    console,
+    problems,
+    run_folder,
+)
 from retrieval_bench.cli.budget import BudgetFile, budget_from
 from retrieval_bench.errors import UsageError
 
@@ -69,6 +79,7 @@ def run(
     export_to: Annotated[
         Path | None, typer.Option("--export", help="Write the winner to this folder, as `export` does.")
     ] = None,
+    as_measured: AsMeasured = False,
     out: Out = None,
 ) -> None:
     """Benchmark systems on DATASET under one budget; the same command continues an interrupted run."""
@@ -99,7 +110,7 @@ def run(
     if not done.summary.winner:
         raise typer.Exit(1)
     if export_to is not None:
-        _export(done.summary.winner, export_to, out=done.folder)
+        _export(done.summary.winner, export_to, out=done.folder, as_measured=as_measured)
     else:
         console.print(f"Winner: retrieval-bench export {done.summary.winner} FOLDER --out {done.folder}",
                       highlight=False, soft_wrap=True)  # fmt: skip
@@ -170,17 +181,23 @@ def export(
     trial: Annotated[str, typer.Argument(help="Trial id or its beginning, as the table and the report show it.")],
     folder: Annotated[Path, typer.Argument(help="Where to write the index.")],
     texts: Annotated[bool, typer.Option(help="Include the documents' texts.")] = True,
+    as_measured: AsMeasured = False,
     out: Out = None,
 ) -> None:
-    """Write a trial's system as a folder that `retrieval_bench.load` reads."""
-    _export(trial, folder, out=out, texts=texts)
+    """Write a trial's system as a folder that `retrieval_bench.load` reads, built anew where rows were held out."""
+    _export(trial, folder, out=out, texts=texts, as_measured=as_measured)
 
 
-def _export(trial: str, folder: Path, *, out: Path | None, texts: bool = True) -> None:
+def _export(trial: str, folder: Path, *, out: Path | None, texts: bool = True, as_measured: bool = False) -> None:
     from retrieval_bench.api import export as write
+    from retrieval_bench.cli.progress import Progress
 
-    done = write(trial, folder, out=out, texts=texts)
-    console.print(f"{done.manifest.name}: {len(done):,} documents written to {folder}", highlight=False)
+    with Progress(problems) as progress:
+        done = write(trial, folder, out=out, texts=texts, as_measured=as_measured, on_event=progress)
+    how = f"built {done.manifest.built}"
+    if done.manifest.held_out:
+        how += f", without {done.manifest.held_out:,} rows that were held out to ask with"
+    console.print(f"{done.manifest.name}: {len(done):,} documents written to {folder} ({how})", highlight=False)
     asked = '["text"]' if done.manifest.kind == "ranker" or done.manifest.encoder else "vectors"
     console.print(f"Use it: retrieval_bench.load({str(folder)!r}).search({asked}, k=10)", highlight=False, markup=False)
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from retrieval_bench.datasets._asked import notes_of
 from retrieval_bench.datasets._detect import holds_beir
+from retrieval_bench.datasets._fingerprint import fingerprint
 from retrieval_bench.datasets._load import load_dataset, local_copy, place_name
 from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors, exact_scores
+from retrieval_bench.datasets._own import own_rows
 from retrieval_bench.datasets._query_file import read_queries
 from retrieval_bench.datasets._reviews import Representation, Review
 
@@ -18,10 +20,12 @@ __all__ = [
     "cached_neighbors",
     "exact_neighbors",
     "exact_scores",
+    "fingerprint",
     "holds_beir",
     "load_dataset",
     "local_copy",
     "notes_of",
+    "own_rows",
     "place_name",
     "read_queries",
 ]

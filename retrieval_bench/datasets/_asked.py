@@ -11,7 +11,7 @@ from retrieval_bench.errors import DataError
 from retrieval_bench.types import Dataset
 
 # Keys of ``meta`` under which readers say what was left out or is lacking.
-_NOTES = ("queries", "judgments", "own documents", "vectors")
+_NOTES = ("queries", "judgments", "own documents", "vectors", "held out")
 
 
 def notes_of(dataset: Dataset) -> tuple[str, ...]:

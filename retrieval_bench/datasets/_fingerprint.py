@@ -16,7 +16,7 @@ _BLOCK_STRINGS = 1 << 16
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """BLAKE2b (16 bytes, hex) over metric, ids, texts, vectors, queries and judgments of a data set.
+    """BLAKE2b (16 bytes, hex) over metric, ids, texts, vectors, queries, judgments and what is held out of a data set.
 
     Names, neighbors (which follow from the vectors), titles (which their texts hold) and facts for the report do not
     count.
@@ -36,6 +36,9 @@ def fingerprint(dataset: Dataset) -> str:
             qrels = dataset.qrels[split]
             for what, values in (("offsets", qrels.offsets), ("rows", qrels.rows), ("grades", qrels.grades)):
                 content.array(what, values)
+    if dataset.held_out is not None:
+        content.array("places held out", dataset.held_out.places)
+        content.collection("held out", dataset.held_out.documents)
     return content.hexdigest()
 
 
@@ -52,6 +55,8 @@ class _Content:
     def collection(self, name: str, part: Corpus | Queries) -> None:
         if isinstance(part.ids, RowIds):
             self.label(f"{name}: {len(part.ids)} rows")
+            if part.ids != RowIds(len(part.ids)):
+                self.array(f"{name} ids", part.ids.rows())
         else:
             self._strings(f"{name} ids", part.ids)
         if part.texts is not None:

@@ -18,7 +18,7 @@ from retrieval_bench.datasets._own import mark_own
 from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, dataset_cards
-from retrieval_bench.types import Corpus, Dataset, Metric, RowIds
+from retrieval_bench.types import Corpus, Dataset, HeldOut, Metric
 
 _IR_DATASETS = "ir_datasets:"
 
@@ -38,7 +38,8 @@ def load_dataset(
     Args:
         name: of a dataset card; a path to a file or folder; or a name of ir_datasets, alone or as ``ir_datasets:NAME``.
         metric: how vectors compare, in place of what the file or card says; for data that comes as vectors.
-        rows: keep the first rows of the corpus only; for vectors without judgments.
+        rows: keep the first rows of the source's corpus only, those of them that are held out counted; for vectors
+            without judgments.
         queries: keep the first queries of each split only.
         tune_share: make this share of the test queries tuning queries, where there are none.
         apart: learn from other queries than settings are chosen on: some of ``tune`` become ``train``, where that would
@@ -84,6 +85,8 @@ def load_dataset(
     _check(dataset, str(path or name))
     dataset = mark_own(dataset, declared=card.queries_are_documents)
     facts = {"summary": card.summary, "licence": card.licence, "homepage": card.homepage, **dataset.meta}
+    if dataset.held_out is not None:
+        facts["held out"] = _held_out_note(dataset, dataset.held_out)
     dataset = replace(dataset, meta={key: fact for key, fact in facts.items() if fact})
     return dataset if dataset.fingerprint else replace(dataset, fingerprint=fingerprint(dataset))
 
@@ -183,14 +186,25 @@ def _first_rows(dataset: Dataset, rows: int) -> Dataset:
             f"{dataset.name}: rows = {rows} would leave judged documents out; "
             "it applies to vectors without judgments, here limit the queries"
         )
-    if rows >= len(corpus):
+    held = dataset.held_out
+    if rows >= len(corpus) + (0 if held is None else len(held)):
         return dataset
+    held = None if held is None else held.before(rows)
+    stay = rows - (0 if held is None else len(held))
     kept = Corpus(
-        ids=RowIds(rows) if isinstance(corpus.ids, RowIds) else corpus.ids[:rows],
-        texts=None if corpus.texts is None else corpus.texts[:rows],
-        vectors=corpus.vectors[:rows],
+        ids=corpus.ids[:stay],
+        texts=None if corpus.texts is None else corpus.texts[:stay],
+        vectors=corpus.vectors[:stay],
     )
-    return replace(dataset, corpus=kept, neighbors={})
+    return replace(dataset, corpus=kept, neighbors={}, held_out=held)
+
+
+def _held_out_note(dataset: Dataset, held: HeldOut) -> str:
+    n = len(dataset.corpus) + len(held)
+    return (
+        f"{len(held):,} of {n:,} rows were held out to ask with and are not in the indexes measured here; "
+        f"`export` builds the winner anew over all {n:,}"
+    )
 
 
 def _check(dataset: Dataset, source: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +11,10 @@ import numpy.typing as npt
 
 from retrieval_bench.checks import check_vectors
 from retrieval_bench.datasets._given import given_hits
-from retrieval_bench.datasets._holdout import hold_out
+from retrieval_bench.datasets._holdout import hold_out, taken_out
 from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
-from retrieval_bench.types import Corpus, Dataset, FloatArray, Hits, IntArray, Metric, Queries, RowIds
+from retrieval_bench.types import Corpus, Dataset, FloatArray, HeldOut, Hits, Metric, Queries, RowIds
 
 
 class Given(NamedTuple):
@@ -39,10 +40,6 @@ def as_float32(array: npt.NDArray[np.generic], *, source: str) -> FloatArray:
         return array.astype(np.float32, copy=False)
 
 
-def _taken(ids: Sequence[str], rows: IntArray) -> Sequence[str]:
-    return RowIds(len(rows)) if isinstance(ids, RowIds) else [ids[row] for row in rows]
-
-
 def vector_dataset(
     card: DatasetCard,
     *,
@@ -52,13 +49,15 @@ def vector_dataset(
     queries: Mapping[str, FloatArray],
     given: Mapping[str, Given] | None = None,
     ids: Sequence[str] | None = None,
+    query_ids: Mapping[str, Sequence[str]] | None = None,
     texts: Sequence[str] | None = None,
     notes: Sequence[str] = (),
 ) -> Dataset:
     """Put a vector set together.
 
     A source without queries has ``test`` and ``tune`` queries held out of its corpus; one with training queries and
-    none to tune on has ``tune`` queries held out of those.
+    none to tune on has ``tune`` queries held out of those. Documents and queries keep the ids, or the rows, of the
+    source, whatever is held out.
 
     Args:
         card: names the data set.
@@ -68,6 +67,7 @@ def vector_dataset(
         queries: (m, d) float32 by split; empty when the source has none.
         given: neighbors by split.
         ids: n ids, or None to call rows by their number.
+        query_ids: ids of the queries by split, likewise.
         texts: n texts, or None.
         notes: on what is not as the source has it; they stand in ``meta``.
 
@@ -88,10 +88,12 @@ def vector_dataset(
             corpus, queries[split], neighbors.rows, metric=metric, source=source, scores=neighbors.scores
         )
     documents = Corpus(ids=RowIds(len(corpus)) if ids is None else ids, texts=texts, vectors=corpus)
-    asked = {s: Queries(ids=RowIds(len(v)), vectors=v, split=s) for s, v in queries.items()}
+    named = query_ids or {}
+    asked = {s: Queries(ids=named.get(s, RowIds(len(v))), vectors=v, split=s) for s, v in queries.items()}
+    held_out = None
     if not asked:
         check_vectors(corpus, source=source, metric=metric)  # while its rows are those of the source
-        documents, asked = _queries_from(documents, source)
+        documents, asked, held_out = _queries_from(documents, source)
     elif "train" in asked and "tune" not in asked:
         asked, hits = _tune_from_train(asked, hits)
     return Dataset(
@@ -102,40 +104,24 @@ def vector_dataset(
         neighbors=hits,
         metric=metric,
         meta={"vectors": "; ".join(notes)} if notes else {},
+        held_out=held_out,
     )
 
 
-def _queries_from(corpus: Corpus, source: str) -> tuple[Corpus, dict[str, Queries]]:
-    stays, test, tune = hold_out(len(corpus), 2)
+def _queries_from(corpus: Corpus, source: str) -> tuple[Corpus, dict[str, Queries], HeldOut]:
+    _, test, tune = hold_out(len(corpus), 2)
     if not len(test):
         raise DataError(
             f"{source}: {len(corpus)} rows are too few to hold queries out of (10 at least); give a file of queries"
         )
-
-    def part(rows: IntArray, split: str) -> Queries:
-        return Queries(
-            ids=_taken(corpus.ids, rows),
-            texts=None if corpus.texts is None else _taken(corpus.texts, rows),
-            vectors=corpus.require_vectors()[rows],
-            split=split,
-        )
-
-    kept = part(stays, "")
-    return Corpus(ids=kept.ids, texts=kept.texts, vectors=kept.vectors), {
-        "test": part(test, "test"),
-        "tune": part(tune, "tune"),
-    }
+    return taken_out(corpus, {"test": test, "tune": tune})
 
 
 def _tune_from_train(queries: dict[str, Queries], hits: dict[str, Hits]) -> tuple[dict[str, Queries], dict[str, Hits]]:
     stays, tune = hold_out(len(queries["train"]), 1)
     if not len(tune):
         return queries, hits
-    vectors = queries["train"].require_vectors()
-    cut = {
-        split: Queries(ids=RowIds(len(rows)), vectors=vectors[rows], split=split)
-        for split, rows in (("train", stays), ("tune", tune))
-    }
+    cut = {s: replace(queries["train"].take(rows), split=s) for s, rows in (("train", stays), ("tune", tune))}
     if "train" not in hits:
         return queries | cut, hits
     return queries | cut, hits | {"train": hits["train"].take(stays), "tune": hits["train"].take(tune)}

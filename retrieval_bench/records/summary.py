@@ -40,6 +40,9 @@ class RunSummary(Frozen):
     source: str = Field(default="", description="where the data comes from, as text; never fetched")
     notes: tuple[str, ...] = Field(default=(), description="what is not in the data as its files have it, a line each")
     documents: int = Field(ge=0)
+    held_out: int = Field(
+        default=0, ge=0, description="rows of the data that are no documents since they were to ask with"
+    )
     dimensions: int = Field(ge=0, description="0 when nothing was encoded")
     metric: Metric | None = Field(default=None, description="how vectors are compared; None when nothing was encoded")
     queries: dict[str, int] = Field(description="number of queries by split")

@@ -20,7 +20,7 @@ from retrieval_bench.encoders import encoded_by
 from retrieval_bench.files import atomic_file, atomic_folder, home
 from retrieval_bench.protocols import Encoder
 from retrieval_bench.quality import id_places
-from retrieval_bench.types import Corpus, Dataset, EncoderInfo, Examples, Hits, Metric, Qrels, Queries, RowIds
+from retrieval_bench.types import Corpus, Dataset, EncoderInfo, Examples, HeldOut, Hits, Metric, Qrels, Queries, RowIds
 
 _ASKED, _ENCODER, _REVISION = "asked_metric", "encoder", "encoder_revision"  # facts kept among those for the report
 _PLACES = "id-places.npy"
@@ -55,7 +55,14 @@ def normalised_for_search(dataset: Dataset) -> Dataset:
         queries={split: replace(q, vectors=normalised(q.require_vectors())) for split, q in dataset.queries.items()},
         metric="ip",
         meta={**dataset.meta, _ASKED: "cos"},
+        held_out=_normalised_too(dataset.held_out),
     )
+
+
+def _normalised_too(held: HeldOut | None) -> HeldOut | None:
+    if held is None or held.documents.vectors is None:
+        return held
+    return replace(held, documents=replace(held.documents, vectors=normalised(held.documents.vectors)))
 
 
 def asked_metric(prepared: Dataset) -> Metric:
@@ -85,6 +92,11 @@ def store(dataset: Dataset) -> Path:
                     np.savez(new / f"neighbors-{split}.npz", rows=hits.rows, scores=hits.scores)
             if queries.own_rows is not None:
                 np.save(new / f"own-{split}.npy", queries.own_rows)
+        if (held := data.held_out) is not None:
+            _write_texts(new / "held-out.parquet", held.documents.ids, held.documents.texts)
+            np.save(new / "held-out-places.npy", held.places)
+            if held.documents.vectors is not None:
+                np.save(new / "held-out.npy", held.documents.vectors)
         for split, qrels in data.qrels.items():
             np.savez(new / f"qrels-{split}.npz", offsets=qrels.offsets, rows=qrels.rows, grades=qrels.grades)
         facts = {
@@ -169,12 +181,22 @@ def opened(folder: Path, *, texts: bool = True) -> Dataset:
         qrels=qrels,
         neighbors=neighbors,
         meta=meta,
+        held_out=_held_out(folder),
     )
+
+
+def _held_out(folder: Path) -> HeldOut | None:
+    places = _mapped(folder / "held-out-places.npy")
+    if places is None:
+        return None
+    ids, texts, _ = _read_texts(folder / "held-out.parquet")
+    return HeldOut(places=places, documents=Corpus(ids=ids, texts=texts, vectors=_mapped(folder / "held-out.npy")))
 
 
 def _neighbors(data: Dataset, split: str) -> Hits:
     corpus, asked = data.corpus.require_vectors(), data.queries[split].require_vectors()
-    k = min(NEIGHBORS, len(corpus))
+    more = data.queries[split].own_rows is not None  # its own document is no neighbor of a query
+    k = min(NEIGHBORS + more, len(corpus))
     return cached_neighbors(
         data.fingerprint, split, data.metric, k, lambda: exact_neighbors(corpus, asked, k, data.metric)
     )
@@ -191,12 +213,16 @@ def _mapped(path: Path) -> npt.NDArray[Any] | None:
 def _write_texts(
     path: Path, ids: Sequence[str], texts: Sequence[str] | None, titles: Sequence[str] | None = None
 ) -> None:
-    named = {"id": ids, "text": texts, "title": titles}
+    named = {"text": texts, "title": titles}
     columns = {name: pa.array(list(c), pa.large_string()) for name, c in named.items() if c is not None}
+    # Rows as numbers: eight bytes for each when they are read again.
+    key = pa.array(ids.rows()) if isinstance(ids, RowIds) else pa.array(list(ids), pa.large_string())
+    columns = {"id": key, **columns}
     pq.write_table(pa.table(columns), path, compression="zstd")
 
 
-def _read_texts(path: Path) -> tuple[list[str], list[str] | None, list[str] | None]:
+def _read_texts(path: Path) -> tuple[Sequence[str], list[str] | None, list[str] | None]:
     table = pq.read_table(path, memory_map=True)
     texts, titles = (table[name].to_pylist() if name in table.column_names else None for name in ("text", "title"))
-    return table["id"].to_pylist(), texts, titles
+    ids = table["id"]
+    return RowIds.of(ids.to_numpy()) if pa.types.is_int64(ids.type) else ids.to_pylist(), texts, titles

@@ -155,6 +155,7 @@ def run(
             source=data.meta.get("source", ""),
             notes=notes_of(data),
             documents=len(data.corpus),
+            held_out=0 if data.held_out is None else len(data.held_out),
             dimensions=data.corpus.dim,
             metric=asked_metric(data) if data.corpus.dim else None,
             queries={split: len(q) for split, q in data.queries.items()},

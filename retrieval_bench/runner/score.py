@@ -37,7 +37,7 @@ def measured(dataset: Dataset, split: str, *, kind: Literal["index", "ranker"], 
     """Names of the metrics that ``score`` gives for a split."""
     names = _judged(dataset, depth) if split in dataset.qrels else []
     if kind == "index" and split in dataset.neighbors:
-        names += [f"neighbor_recall@{k}" for k in _cuts(min(depth, dataset.neighbors[split].rows.shape[1]))]
+        names += [f"neighbor_recall@{k}" for k in _cuts(min(depth, _exact_depth(dataset, split)))]
     return names
 
 
@@ -51,7 +51,7 @@ def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "r
     if split in dataset.qrels:
         values |= evaluate(ranking(dataset, split, hits, depth=depth), dataset.qrels[split], _judged(dataset, depth))
     if kind == "index" and split in dataset.neighbors:
-        values |= _neighbor_recalls(dataset, split, hits)
+        values |= _neighbor_recalls(dataset, split, hits, depth)
     return values
 
 
@@ -79,9 +79,17 @@ def _cuts(most: int) -> list[int]:
     return sorted({k for k in (*NEIGHBOR_CUTS, min(10, most)) if k <= most})
 
 
-def _neighbor_recalls(dataset: Dataset, split: str, hits: Hits) -> PerQuery:
-    exact = dataset.neighbors[split]
-    cuts = _cuts(min(hits.rows.shape[1], exact.rows.shape[1]))
+def _exact_depth(dataset: Dataset, split: str) -> int:
+    """Exact neighbors of each query that are not its own document."""
+    known: int = dataset.neighbors[split].rows.shape[1]
+    return known - (dataset.queries[split].own_rows is not None)
+
+
+def _neighbor_recalls(dataset: Dataset, split: str, hits: Hits, depth: int) -> PerQuery:
+    own, most = dataset.queries[split].own_rows, _exact_depth(dataset, split)
+    exact = without_own(dataset.neighbors[split], own, most)
+    hits = without_own(hits, own, depth)
+    cuts = _cuts(min(hits.rows.shape[1], most))
     # Only rows outside the exact answers can be ties, so only theirs are scored.
     unsure = np.full(hits.rows[:, : cuts[-1]].shape, -1, np.int64)
     for k in cuts:

@@ -222,6 +222,7 @@ def trial_record(
         dataset=dataset.name,
         dataset_fingerprint=dataset.fingerprint,
         documents=len(dataset.corpus),
+        held_out=0 if dataset.held_out is None else len(dataset.held_out),
         dimensions=dataset.corpus.dim,
         queries=len(dataset.queries["test"]),
         depth=plan.depth,

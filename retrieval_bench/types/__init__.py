@@ -10,9 +10,10 @@ from retrieval_bench.types.data import (
     Metric,
     Qrels,
     Queries,
-    RowIds,
     Split,
 )
+from retrieval_bench.types.held_out import HeldOut
+from retrieval_bench.types.ids import RowIds
 from retrieval_bench.types.records import (
     Budget,
     Count,
@@ -35,6 +36,7 @@ __all__ = [
     "Examples",
     "FloatArray",
     "Frozen",
+    "HeldOut",
     "Hits",
     "IntArray",
     "Measurement",

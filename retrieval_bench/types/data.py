@@ -6,9 +6,9 @@ ids) live in ``checks`` and run once, where data enters, so that child processes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,38 +16,14 @@ import numpy.typing as npt
 from retrieval_bench.errors import DataError
 from retrieval_bench.types.records import EncoderInfo
 
+if TYPE_CHECKING:
+    from retrieval_bench.types.held_out import HeldOut
+
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 Metric = Literal["ip", "l2", "cos"]
 """``ip``: inner product. ``l2``: Euclidean. ``cos``: rows are normalised once, where data enters, then ``ip``."""
 Split = Literal["train", "tune", "test"]
-
-
-class RowIds(Sequence[str]):
-    """Ids of a collection that has none of its own: row ``i`` is called ``str(i)``; takes no memory."""
-
-    def __init__(self, n: int) -> None:
-        self._n = n
-
-    def __len__(self) -> int:
-        return self._n
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        chosen = range(self._n)[index]
-        return str(chosen) if isinstance(chosen, int) else [str(i) for i in chosen]
-
-    def __iter__(self) -> Iterator[str]:
-        return map(str, range(self._n))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RowIds) and other._n == self._n
-
-    def __hash__(self) -> int:
-        return hash(("RowIds", self._n))
 
 
 def _check_columns(what: str, ids: Sequence[str], texts: Sequence[str] | None, vectors: FloatArray | None) -> None:
@@ -67,7 +43,7 @@ class Corpus:
     """What is searched.
 
     Attributes:
-        ids: n external ids.
+        ids: n external ids: those of the source, or its rows (see RowIds), whatever was left out of it.
         texts: n texts, or None for a collection of vectors only.
         titles: n titles, empty where there is none, each the beginning of its text; None where they are not known.
         vectors: (n, d) float32, possibly memory-mapped, or None before encoding.
@@ -241,6 +217,7 @@ class Dataset:
         queries: by split; at least ``test``.
         qrels: by split; a split without judgments is absent. Aligned with ``queries[split]``.
         neighbors: by split, exact neighbors that came with the data (e.g. in the HDF5 file); may be absent.
+        held_out: documents that were taken out of the corpus to ask with, where the source had no queries; else None.
         meta: facts for the report (licence, source, how it was made).
     """
 
@@ -251,4 +228,5 @@ class Dataset:
     metric: Metric
     qrels: Mapping[str, Qrels] = field(default_factory=dict)
     neighbors: Mapping[str, Hits] = field(default_factory=dict)
+    held_out: HeldOut | None = None
     meta: Mapping[str, str] = field(default_factory=dict)

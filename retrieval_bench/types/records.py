@@ -96,6 +96,9 @@ class TrialRecord(Frozen):
     dataset: str
     dataset_fingerprint: str
     documents: int
+    held_out: int = Field(
+        0, description="rows of the data that are not among the documents since they were to ask with"
+    )
     dimensions: int
     queries: int
     depth: int = Field(description="k of the timed searches")
