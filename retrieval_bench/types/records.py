@@ -97,7 +97,7 @@ class TrialRecord(Frozen):
     dataset_fingerprint: str
     documents: int
     held_out: int = Field(
-        0, description="rows of the data that are not among the documents since they were to ask with"
+        default=0, description="rows of the data that are not among the documents since they were to ask with"
     )
     dimensions: int
     queries: int
