@@ -16,6 +16,7 @@ from retrieval_bench.quality import (
     ranked,
     tie_bounds,
     tie_note,
+    without_own,
 )
 from retrieval_bench.types import Dataset, Hits
 

@@ -60,7 +60,12 @@ class HeldOut:
         if kept.texts is not None:
             texts = _ordered([*kept.texts, *self.documents.require_texts()], order)
         return replace(
-            kept, ids=_all_ids(kept.ids, self.documents.ids, order), texts=texts, titles=None, vectors=vectors
+            kept,
+            ids=_all_ids(kept.ids, self.documents.ids, order),
+            texts=texts,
+            titles=None,
+            vectors=vectors,
+            id_places=None,
         )
 
 
