@@ -114,7 +114,7 @@ def energy(
     with served([served_trial], sample_seconds=0.1) as running:
 
         def answer() -> int:
-            return int(running[0].tell(do="time")["batches"]) * int(running[0].ready["queries"])
+            return running[0].time().batches * running[0].ready.queries
 
         used = energy_per_query(answer, counters, seconds=seconds)
     section = Section(

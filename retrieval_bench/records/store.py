@@ -6,9 +6,10 @@ import contextlib
 import fcntl
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +23,22 @@ from retrieval_bench.records.section import Section
 from retrieval_bench.records.summary import RunSummary
 from retrieval_bench.types import TrialRecord
 
+_LOCK_SECONDS = 2.0  # for the processes of a killed run to end
+
 
 class Store:
     """The records, per-query values and built indexes of one run.
 
     Layout: ``records/<trial>.json``, ``queries/<trial>.parquet``, ``answers/<trial>.npz``, ``builds/<build>/``,
     ``sections/<title>.json``.
+
+    Attributes:
+        lock: descriptor of the lock while it is held (see ``locked``), for processes that write here to hold as well.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.lock: list[int] = []
 
     def record_path(self, trial_id: str) -> Path:
         """Where the trial's record stands, once it is finished."""
@@ -173,20 +180,23 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Hold the folder for one run, and clear what a killed run left half-written.
 
+        A killed run's processes hold it until the last of them has ended, which is waited for.
+
         Raises:
             DataError: another run holds it, or it cannot be written to.
         """
         with atomic_file(self.folder / ".writable") as probe:  # a clear error before any work
             probe.write_bytes(b"")
         with (self.folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise DataError(f"{self.folder}: another run is writing there; wait for it or choose --out") from error
+            _lock(lock, self.folder)
+            self.lock = [lock.fileno()]
             for part in ("records", "queries", "answers", "builds"):
                 for stale in (self.folder / part).glob(".*"):
                     shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-            yield
+            try:
+                yield
+            finally:
+                self.lock = []
 
     def _read(self, path: Path) -> TrialRecord:
         try:
@@ -194,3 +204,14 @@ class Store:
         except ValidationError as error:
             raise DataError(f"{path}: not a valid record ({error.error_count()} problems); delete it to redo the trial"
                             ) from error  # fmt: skip
+
+
+def _lock(file: IO[str], folder: Path) -> None:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise DataError(f"{folder}: another run is writing there; wait for it or choose --out") from error
+            time.sleep(0.02)

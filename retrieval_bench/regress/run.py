@@ -157,4 +157,4 @@ def _report(
 def _side(one: Served, card: SystemCard, data: Dataset) -> Side:
     hits = one.hits()
     values = score(data, "test", hits, kind=card.kind, depth=one.contender.depth)
-    return Side(hits=hits, values={k: v for k, v in values.items() if k in CLAIMED}, memory=one.tell(do="memory"))
+    return Side(hits=hits, values={k: v for k, v in values.items() if k in CLAIMED}, memory=one.memory().model_dump())

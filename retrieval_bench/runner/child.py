@@ -1,4 +1,4 @@
-"""What a trial's own process does: build and save, or load and serve. It reports by events and by records on disk."""
+"""What a trial's own process does: build and save, or load and serve. It reports by phases and by records on disk."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from retrieval_bench.measure.memory import PeakWatch
 from retrieval_bench.protocols import Index, Ranker
 from retrieval_bench.records import Store
 from retrieval_bench.runner.failure import outcome_of
-from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, Job
-from retrieval_bench.runner.prepared import frame_of, learnable, opened
+from retrieval_bench.runner.job import BuildFacts, BuildPlan, Job
+from retrieval_bench.runner.prepared import learnable, opened
 from retrieval_bench.runner.serve import Server
+from retrieval_bench.runner.worker import Line
 from retrieval_bench.scorers import calls_of_process
 from retrieval_bench.types import Budget, MemoryReport
 
 
-def main(job_text: str, descriptor: int, engine_bytes: int) -> None:
-    """Run a job; refusals and typed errors are sent as events, anything else ends the process with its traceback.
+def main(job_text: str, line: Line, engine_bytes: int) -> None:
+    """Run a job; refusals and typed errors are told, anything else ends the process with its traceback.
 
     Args:
         job_text: the job as JSON.
-        descriptor: pipe to the run.
+        line: to the run.
         engine_bytes: private memory of engines imported beforehand, which serving needs too.
     """
-    events = Events(descriptor)
-    tell_run(events.send)
+    tell_run(line.send)
     job = Job.model_validate_json(job_text)
     try:
         importlib.import_module(job.plan.plugin)
         limit(job.plan.budget)
         if job.stage == "build":
-            build(job.plan, events)
+            build(job.plan, line)
         else:
-            serve(job.plan, events, engine_bytes)
+            serve(job.plan, line, engine_bytes)
     except MemoryError as error:
-        events.send(outcome="crashed", reason=f"out of memory: {error}".strip(": "))
+        line.send(outcome="crashed", reason=f"out of memory: {error}".strip(": "))
     except Exception as error:
         ended = outcome_of(error, job.plan.budget)
         if ended is None:
             raise
-        events.send(outcome=ended[0], reason=ended[1])
+        line.send(outcome=ended[0], reason=ended[1])
 
 
 def breach_of_size(memory: MemoryReport, documents: int, budget: Budget) -> str | None:
@@ -73,24 +73,24 @@ def breach_of_use(facts: BuildFacts, budget: Budget) -> str | None:
     return None
 
 
-def build(plan: BuildPlan, events: Events) -> None:
+def build(plan: BuildPlan, line: Line) -> None:
     """Build the system, check its size, and save it with its facts; the saved folder appears whole or not at all."""
-    with events.phase("load"):
+    with line.phase("load"):
         dataset = opened(plan.dataset_folder, texts=plan.card.kind == "ranker")
-        frame = frame_of(plan.dataset_folder)
     examples = learnable(dataset)
     system: Index | Ranker
     device = DevicePeak()
-    with PeakWatch() as memory, CoresWatch() as cores, events.phase("build"):
+    with PeakWatch() as memory, CoresWatch() as cores, line.phase("build"):
         if plan.card.kind == "index":
             index = system = registry.indexes.get(plan.card.backend)()
             if dataset.metric not in index.metrics:
                 raise BudgetError(f"{plan.card.backend} does not serve the metric {dataset.metric!r}")
             wanted = index.BuildParams.model_validate(plan.build)
             learn = None if examples is None else examples.queries
-            left = frame.left(plan.budget, len(dataset.corpus))
             _, seconds = timed(
-                lambda: index.build(dataset.corpus, wanted, left, metric=dataset.metric, queries=learn, seed=plan.seed)
+                lambda: index.build(
+                    dataset.corpus, wanted, plan.budget, metric=dataset.metric, queries=learn, seed=plan.seed
+                )
             )
         else:
             ranker = system = registry.rankers.get(plan.card.backend)()
@@ -100,7 +100,7 @@ def build(plan: BuildPlan, events: Events) -> None:
             )
     facts = BuildFacts(
         params=system.params.model_dump(mode="json"),
-        memory=frame.counted(system.memory()) if plan.card.kind == "index" else system.memory(),
+        memory=system.memory(),
         build_seconds=seconds,
         peak_bytes=memory.peak,
         scorer_calls=_calls(system),
@@ -110,9 +110,9 @@ def build(plan: BuildPlan, events: Events) -> None:
     breach = breach_of_size(facts.memory, len(dataset.corpus), plan.budget) or breach_of_use(facts, plan.budget)
     breach = breach or breach_of_device(facts.device_peak_bytes, plan.budget, "at the build")
     if breach := breach or breach_of_threads(plan.threads, cores.used):
-        events.send(outcome="over_budget", reason=breach)
+        line.send(outcome="over_budget", reason=breach)
         return
-    with events.phase("save"), atomic_folder(Store(plan.out).build_folder(plan.build_id)) as folder:
+    with line.phase("save"), atomic_folder(Store(plan.out).build_folder(plan.build_id)) as folder:
         (folder / "index").mkdir()
         system.save(folder / "index")
         facts = facts.model_copy(update={"saved_bytes": folder_bytes(folder / "index")})
@@ -125,13 +125,12 @@ def _calls(system: Index | Ranker) -> int | None:
     return counted or None if told is None else max(told, counted)
 
 
-def serve(plan: BuildPlan, events: Events, engine_bytes: int) -> None:
+def serve(plan: BuildPlan, line: Line, engine_bytes: int) -> None:
     """Load the saved system in this clean process and measure each search setting; a record is written after each."""
-    with events.phase("load"):
+    with line.phase("load"):
         dataset = opened(plan.dataset_folder, texts=False)
         folder = Store(plan.out).build_folder(plan.build_id)
         facts = BuildFacts.model_validate_json((folder / "build.json").read_text(encoding="utf-8"))
         server = Server(plan, dataset, facts, folder / "index", engine_bytes)
     for trial in plan.trials:
-        events.send(trial=trial.trial_id)
-        server.measure(trial, events)
+        server.measure(trial, line)

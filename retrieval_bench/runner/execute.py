@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from retrieval_bench import registry
-from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.measure.machine import gpu_name
 from retrieval_bench.records import Store
-from retrieval_bench.runner.isolate import Isolation, Limits
 from retrieval_bench.runner.job import BuildPlan, Job
+from retrieval_bench.runner.process import Limits, Process
 from retrieval_bench.runner.serve import trial_record
 from retrieval_bench.types import Dataset, Outcome
 
 OnEvent = Callable[[dict[str, Any]], None]
+_CHILD = "retrieval_bench.runner.child"
 
 
 @dataclass
@@ -54,53 +54,61 @@ def execute(
         tell({"outcome": "refused", "reason": refused})
         _write_failed(records, plan.only(pending), data, "refused", refused)
         return
-    with Isolation(plan.threads, *_imported_once(plan)) as isolation:
-        if not (records.build_folder(plan.build_id) / "build.json").exists():
-            _stage(isolation, records, Job(stage="build", plan=plan.only(pending)), data, timeout, wall, tell)
+    imports, engines = _imported_once(plan)
+    with Process(plan.threads, imports=imports, engines=engines, holding=records.lock) as process:
+        if not _built(records, plan):
+            _stage(process, records, Job(stage="build", plan=plan.only(pending)), data, timeout, wall, tell)
         while pending := {t.trial_id for t in plan.trials if not records.has(t.trial_id)}:
             # A setting that ends the process is recorded as its trial's outcome; the next process goes on after it.
-            _stage(isolation, records, Job(stage="serve", plan=plan.only(pending)), data, timeout, wall, tell)
+            _stage(process, records, Job(stage="serve", plan=plan.only(pending)), data, timeout, wall, tell)
 
 
-def _imported_once(plan: BuildPlan) -> tuple[str, list[str]]:
-    """The plug-in and engines that both processes of a system need, safe to fork from.
+def _built(records: Store, plan: BuildPlan) -> bool:
+    return (records.build_folder(plan.build_id) / "build.json").exists()
 
-    Only ours: a plug-in may do anything at its import. No GPU, whose driver does not survive a fork; and of rankers
+
+def _imported_once(plan: BuildPlan) -> tuple[list[str], list[str]]:
+    """The modules and engines that both processes of a system need, safe to fork from.
+
+    A plug-in only of ours: another may do anything at its import. No GPU, whose driver does not survive a fork; and of rankers
     only those that read texts by a transformer, since a Java machine does not either.
     """
     if not plan.plugin.startswith("retrieval_bench.") or gpu_name():
-        return "retrieval_bench.protocols", []
+        return [_CHILD], []
     if plan.card.kind == "index":
-        return plan.plugin, []
+        return [_CHILD, plan.plugin], []
     fields = registry.rankers.get(plan.card.backend).BuildParams.model_fields
     encodes = not fields.keys().isdisjoint({"encoder", "dual_encoder", "scorer"})
-    return plan.plugin, ["retrieval_bench.encoders.sentence"] if encodes else []
+    return [_CHILD, plan.plugin], ["retrieval_bench.encoders.sentence"] if encodes else []
 
 
 def _stage(
-    isolation: Isolation, records: Store, job: Job, data: Dataset, timeout: float, wall: Wall, tell: OnEvent
+    process: Process, records: Store, job: Job, data: Dataset, timeout: float, wall: Wall, tell: OnEvent
 ) -> None:
-    """Run one process; if it fails, write the records of the trials that failed with it."""
+    """Do one stage; where it fails, write the records of the trials that failed with it.
+
+    What counts as done is what stands on disk, whatever the process told and whatever its exit status.
+    """
     plan, started = job.plan, _now()
     limits = Limits(wall_seconds=timeout, build_seconds=plan.budget.build_seconds, peak_bytes=plan.budget.peak_bytes)
-    ended = isolation.run(job.model_dump_json(), limits, tell)
-    for event in ended.events:
-        if event.get("state") == "end":
-            wall.add(event["phase"], event["seconds"])
-    outcome: Outcome = ended.outcome
-    reason, failed = ended.reason, [t for t in plan.trials if not records.has(t.trial_id)]
-    if refusal := next((e for e in ended.events if "outcome" in e), None):
-        outcome, reason = refusal["outcome"], refusal["reason"]
-    elif outcome == "ok":
-        if job.stage == "serve" and failed:
-            raise RetrievalBenchError(f"{plan.card.name}: the process ended well but left {len(failed)} trials undone")
+    end = process.run(job.model_dump_json(), limits, tell)
+    for phase, seconds in end.phases.items():
+        wall.add(phase, seconds)
+    left = [t for t in plan.trials if not records.has(t.trial_id)]
+    if job.stage == "build":
+        done = end.outcome == "ok" and _built(records, plan)
+    else:
+        done = not left
+        # Settings are measured in order. Before the first (while loading) all fail together, later the one at work.
+        left = left[:1] if "load" in end.phases else left
+    if done:
         return
-    elif job.stage == "serve":
-        begun = [e["trial"] for e in ended.events if "trial" in e]
-        # Before the first setting (while loading) all fail together; later only the one that was being measured.
-        failed = [t for t in failed if not begun or t.trial_id == begun[-1]]
-    failing = plan.only({t.trial_id for t in failed})
-    _write_failed(records, failing, data, outcome, reason, started=started, seconds=ended.seconds)
+    outcome, reason = end.outcome, end.reason + (" (--timeout)" if end.outcome == "timed_out" else "")
+    if outcome == "ok":
+        outcome, reason = "crashed", "its process left with status 0 before it had finished"
+    tell({"outcome": outcome, "reason": reason})
+    _write_failed(records, plan.only({t.trial_id for t in left}), data, outcome, reason, started=started,
+                  seconds=end.seconds)  # fmt: skip
 
 
 def _write_failed(

@@ -1,16 +1,11 @@
-"""What passes between the run and a trial's process: the plan in, facts and events out."""
+"""What passes between the run and a trial's process: the plan in, what it tells and facts out."""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.specs import SystemCard
@@ -77,20 +72,32 @@ class BuildFacts(Frozen):
     notes: tuple[str, ...] = ()
 
 
-class Events:
-    """Lines of JSON to the run, on a pipe of their own so that an engine's prints cannot mix in."""
+def printable(text: str) -> str:
+    """The text as one line that may be shown on a terminal: without control characters, and cut where it is long."""
+    return "".join(c if c.isprintable() else " " for c in text[:_LONGEST]).strip()
 
-    def __init__(self, descriptor: int) -> None:
-        self._pipe = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
 
-    def send(self, **event: object) -> None:
-        """Tell the run."""
-        self._pipe.write(json.dumps(event) + "\n")
+_LONGEST = 2_000
+_Line = Annotated[str, AfterValidator(printable)]
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Tell the run when a phase begins and ends, and how long it took in seconds."""
-        self.send(phase=name, state="start")
-        start = time.perf_counter()
-        yield
-        self.send(phase=name, state="end", seconds=time.perf_counter() - start)
+
+class Phase(Frozen):
+    """A job tells that a phase has begun or ended."""
+
+    phase: Literal["load", "build", "save", "search", "score", "write"]
+    state: Literal["start", "end"]
+
+
+class Doing(Frozen):
+    """A job tells how far a long step is."""
+
+    doing: _Line
+    done: int = Field(ge=0)
+    of: int = Field(ge=0)
+
+
+class Refusal(Frozen):
+    """A job tells why it has nothing to give."""
+
+    outcome: Literal["over_budget", "crashed", "refused"]
+    reason: _Line

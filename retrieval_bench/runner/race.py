@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field, TypeAdapter
 
 from retrieval_bench import registry
 from retrieval_bench.errors import RetrievalBenchError
+from retrieval_bench.files import home
 from retrieval_bench.records import Store
-from retrieval_bench.runner.isolate import pinned_cpus, thread_environment
-from retrieval_bench.runner.prepared import prepared_folder
+from retrieval_bench.runner.process import WALL_SECONDS, End, Limits, Process, Watch
 from retrieval_bench.statistics import GroupSequential, paired_ratio
-from retrieval_bench.types import Budget, Hits, TrialRecord
+from retrieval_bench.types import Budget, Frozen, Hits, TrialRecord
 
 SAMPLE_SECONDS = 0.02  # least duration of one timed sample; shorter batches are repeated within it
-WORKER = Path(__file__).with_name("race_worker.py")
+
+T = TypeVar("T", bound=Frozen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +74,7 @@ class Race:
 def contender(store: Store, trial: TrialRecord, name: str) -> Contender | None:
     """The trial as a contender; None where its built index or its data was removed."""
     built = store.build_folder(trial.build_id) / "index"
-    prepared = prepared_folder(trial.dataset_fingerprint)
+    prepared = home() / "prepared" / trial.dataset_fingerprint
     if not built.exists() or not prepared.exists():
         return None
     plugins = registry.indexes if trial.kind == "index" else registry.rankers
@@ -86,97 +85,114 @@ def contender(store: Store, trial: TrialRecord, name: str) -> Contender | None:
     )  # fmt: skip
 
 
+class Ready(Frozen):
+    """What a contender's process says when it is warm: how long it took to load or build, and queries of a batch."""
+
+    ready_seconds: float
+    queries: int
+
+
+class Timed(Frozen):
+    """Seconds of a batch, of so many made one after another."""
+
+    seconds: float = Field(gt=0)
+    batches: int = Field(ge=1)
+
+
+class Held(Frozen):
+    """Memory of the system, in bytes: as its process grew, and by its own account."""
+
+    private_bytes: int
+    analytic_bytes: int
+
+
+class _Answered(Frozen):
+    path: str
+
+
 class Served:
-    """A contender's process; ``ready`` is what it said when it was warm (``ready_seconds``, ``queries``)."""
+    """A contender that answers commands in a process of its own; ``ready`` is what that said when it was warm.
 
-    def __init__(self, contender: Contender, *, sample_seconds: float) -> None:
+    A context manager, to be started within. All raise RetrievalBenchError, with the reason, where the process has
+    ended, or has not answered within ``timeout`` seconds.
+    """
+
+    ready: Ready
+
+    def __init__(self, contender: Contender, *, sample_seconds: float, timeout: float) -> None:
         self.contender = contender
-        read_end, write_end = os.pipe()
+        self._sample_seconds = sample_seconds
+        self._limits = Limits(wall_seconds=timeout, peak_bytes=contender.budget.peak_bytes)
+        self._process = Process(contender.threads, tree=contender.tree)
+
+    def __enter__(self) -> Self:
+        self._process.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.__exit__()
+
+    def start(self) -> None:
+        """Load, or build, and warm up."""
+        of = self.contender
         job = {
-            "cpus": sorted(pinned_cpus(contender.threads)), "plugin": contender.plugin, "kind": contender.kind,
-            "dataset_folder": str(contender.dataset_folder), "backend": contender.backend,
-            "index_folder": None if contender.index_folder is None else str(contender.index_folder),
-            "build": contender.build, "search": contender.search, "seed": contender.seed, "depth": contender.depth,
-            "budget": contender.budget.model_copy(update={"threads": contender.threads}).model_dump(),
-            "sample_seconds": sample_seconds,
+            "stage": "turns", "plugin": of.plugin, "kind": of.kind, "backend": of.backend, "build": of.build,
+            "search": of.search, "seed": of.seed, "depth": of.depth, "dataset_folder": str(of.dataset_folder),
+            "index_folder": None if of.index_folder is None else str(of.index_folder),
+            "budget": of.budget.model_copy(update={"threads": of.threads}).model_dump(),
+            "sample_seconds": self._sample_seconds,
         }  # fmt: skip
-        environment = thread_environment(contender.threads)
-        tree = contender.tree or Path(__file__).parents[2]
-        environment["PYTHONPATH"] = os.pathsep.join([str(tree), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(WORKER), json.dumps(job), str(write_end)],
-            stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=environment, pass_fds=[write_end],
-        )  # fmt: skip
-        os.close(write_end)
-        self._replies = os.fdopen(read_end, encoding="utf-8")
-        self.ready: dict[str, Any] = {}
+        self._process.begin(json.dumps(job))
+        self.ready = self._heard(Ready)
 
-    def wait(self) -> dict[str, Any]:
-        """Its next reply.
+    def time(self) -> Timed:
+        """Time a batch of the test queries."""
+        return self._asked(Timed, "time")
 
-        Raises:
-            RetrievalBenchError: the process ended; holds the last line that it wrote.
-        """
-        line = self._replies.readline()
-        if not line:
-            self._process.wait()
-            self._log.seek(0)
-            said = self._log.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise RetrievalBenchError(f"{self.contender.name}: its process ended: {said[-1]}")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
-
-    def tell(self, **command: object) -> dict[str, Any]:
-        """Send a command and wait for its reply: of ``time``, the ``seconds`` of a batch and the ``batches`` made."""
-        assert self._process.stdin is not None  # noqa: S101 - narrows the type
-        with contextlib.suppress(BrokenPipeError):  # then ``wait`` says why
-            self._process.stdin.write((json.dumps(command) + "\n").encode())
-            self._process.stdin.flush()
-        return self.wait()
+    def memory(self) -> Held:
+        """What it holds."""
+        return self._asked(Held, "memory")
 
     def hits(self) -> Hits:
         """Its answers to the test queries, as it gave them."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "hits.npz"
-            self.tell(do="answer", path=str(path))
+            self._asked(_Answered, "answer", path=str(path))
             with np.load(path, allow_pickle=False) as arrays:
                 return Hits(rows=arrays["rows"], scores=arrays["scores"])
 
-    def close(self) -> None:
-        """End the process: its input closes, so it finishes by itself; killed where it does not."""
-        assert self._process.stdin is not None  # noqa: S101
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._replies.close()
-        self._log.close()
+    def _asked(self, kind: type[T], do: str, **more: str) -> T:
+        self._process.tell(do=do, **more)
+        return self._heard(kind)
+
+    def _heard(self, kind: type[T]) -> T:
+        said = self._process.hear(TypeAdapter(kind), Watch(self._limits))
+        if isinstance(said, End):
+            reason = said.reason or "it left with status 0"
+            raise RetrievalBenchError(f"{self.contender.name}: its process ended: {reason}")
+        return said
 
 
 @contextlib.contextmanager
-def served(contenders: Sequence[Contender], *, sample_seconds: float = SAMPLE_SECONDS) -> Iterator[list[Served]]:
+def served(
+    contenders: Sequence[Contender], *, sample_seconds: float = SAMPLE_SECONDS, timeout: float = WALL_SECONDS
+) -> Iterator[list[Served]]:
     """Start every contender's process, one after another, and end them all afterwards.
 
     Args:
         contenders: what to serve.
         sample_seconds: least duration of one timed sample; shorter batches are repeated within it.
+        timeout: most seconds of starting one, and of each of its answers.
 
     Raises:
-        RetrievalBenchError: one of them cannot be served.
+        RetrievalBenchError: one of them cannot be served, or does not answer in time.
     """
-    running: list[Served] = []
-    try:
-        for contender in contenders:
-            running.append(Served(contender, sample_seconds=sample_seconds))
-            running[-1].ready = running[-1].wait()
+    with contextlib.ExitStack() as stack:
+        running = []
+        for one in contenders:
+            running.append(stack.enter_context(Served(one, sample_seconds=sample_seconds, timeout=timeout)))
+            running[-1].start()
         yield running
-    finally:
-        for process in running:
-            process.close()
 
 
 def take_turns(
@@ -202,22 +218,22 @@ def take_turns(
         for _ in range(rounds):
             row = [0.0] * len(running)
             for i in rng.permutation(len(running)):  # whoever follows another finds its caches: that is chance, too
-                row[i] = running[i].tell(do="time")["seconds"]
+                row[i] = running[i].time().seconds
             block.append(row)
         samples += block
         test.look(np.log(block))
     return Race(
-        names=test.systems, seconds=np.array(samples), queries=running[0].ready["queries"], decided=test.decided,
+        names=test.systems, seconds=np.array(samples), queries=running[0].ready.queries, decided=test.decided,
         looks=test.looked,
     )  # fmt: skip
 
 
 def race(
     contenders: Sequence[Contender], *, looks: int = 5, rounds: int = 12, seconds: float = 60.0, level: float = 0.05,
-    seed: int = 0,
+    seed: int = 0, timeout: float = WALL_SECONDS,
 ) -> Race:  # fmt: skip
     """Serve and measure in turns (see ``served`` and ``take_turns``)."""
-    with served(contenders) as running:
+    with served(contenders, timeout=timeout) as running:
         return take_turns(running, looks=looks, rounds=rounds, seconds=seconds, level=level, seed=seed)
 
 

@@ -23,8 +23,9 @@ from retrieval_bench.quality import Ranking
 from retrieval_bench.records import Store
 from retrieval_bench.runner import measurements as made
 from retrieval_bench.runner.failure import outcome_of
-from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, TrialPlan
+from retrieval_bench.runner.job import BuildFacts, BuildPlan, TrialPlan
 from retrieval_bench.runner.score import PerQuery, ranking, said_of_ties, score
+from retrieval_bench.runner.worker import Line
 from retrieval_bench.scorers import calls_of_process
 from retrieval_bench.statistics import mean_interval
 from retrieval_bench.types import Dataset, Hits, Measurement, Outcome, Queries, TrialRecord
@@ -45,7 +46,7 @@ class Server:
         self._before, self._held = before, self.private
         self._loading = device.look()
 
-    def measure(self, trial: TrialPlan, events: Events) -> None:
+    def measure(self, trial: TrialPlan, line: Line) -> None:
         """Run the trial and write its record. A typed error ends this setting only; the others go on."""
         started, start = datetime.now(UTC).isoformat(timespec="milliseconds"), time.perf_counter()
         values: dict[str, PerQuery] = {}
@@ -56,11 +57,11 @@ class Server:
         reason = ""
         device = DevicePeak()
         try:
-            with events.phase("search"), CoresWatch() as cores:
+            with line.phase("search"), CoresWatch() as cores:
                 hits = self._search(trial, found, notes)
             settle()
             self._held = max(self._held, private_bytes() - self._before)
-            with events.phase("score"):
+            with line.phase("score"):
                 values = {split: self._score(split, hits[split]) for split in hits}
                 judged = self._judged(hits, values, notes)
             found += made.quality(values)
@@ -74,7 +75,7 @@ class Server:
             outcome, reason = ended
         said = dict.fromkeys((*self.facts.notes, *getattr(self.system, "notes", ())))
         notes += [note for note in said if note not in notes]
-        with events.phase("write"):
+        with line.phase("write"):
             record = trial_record(
                 self.plan,
                 trial,

@@ -115,7 +115,7 @@ def test_served_systems_answer_as_in_process_and_tell_their_memory(home_of_the_r
         few, many = (s.hits().rows for s in running)
         assert few.shape == many.shape
         assert (few != many).any()
-        assert running[0].tell(do="memory")["analytic_bytes"] == home_of_the_run.records[0].value("analytic_bytes")
+        assert running[0].memory().analytic_bytes == home_of_the_run.records[0].value("analytic_bytes")
         done = take_turns(running, looks=2, rounds=6)
     assert done.seconds.shape == (6 * done.looks, 2)
     assert done.queries == few.shape[0]

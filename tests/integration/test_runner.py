@@ -275,7 +275,7 @@ def _children_of(bench: Bench) -> list[str]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if (
-                b"retrieval_bench.runner.nursery" in (folder / "cmdline").read_bytes()
+                b"runner/worker.py" in (folder / "cmdline").read_bytes()
                 and str(bench.folder).encode() in (folder / "environ").read_bytes()
             ):
                 found.append(folder.name)

@@ -18,8 +18,9 @@ from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device, device_bytes, ending, limit
 from retrieval_bench.runner import child, serve
 from retrieval_bench.runner import measurements as made
-from retrieval_bench.runner.job import BuildFacts, BuildPlan, Events, Job, TrialPlan
+from retrieval_bench.runner.job import BuildFacts, BuildPlan, Job, TrialPlan
 from retrieval_bench.runner.serve import Server
+from retrieval_bench.runner.worker import Line
 from retrieval_bench.specs import SystemCard
 from retrieval_bench.types import Budget, MemoryReport
 
@@ -202,10 +203,10 @@ def plan(**budget: int) -> BuildPlan:
     )  # fmt: skip
 
 
-def sent(job: Job, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def sent(job: Job) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
-    monkeypatch.setattr(child, "Events", lambda pipe: SimpleNamespace(send=lambda **event: events.append(event)))
-    child.main(job.model_dump_json(), 0, 0)
+    line: Any = SimpleNamespace(send=lambda **event: events.append(event))
+    child.main(job.model_dump_json(), line, 0)
     return events
 
 
@@ -213,20 +214,20 @@ def sent(job: Job, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_a_build_that_lacks_device_memory_ends_as_the_budget_says(
     cuda: Cuda, budget: dict[str, int], outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(plan: BuildPlan, events: Events) -> None:
+    def build(plan: BuildPlan, line: Line) -> None:
         raise OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(child, "build", build)
-    (event,) = sent(Job(stage="build", plan=plan(**budget)), monkeypatch)
+    (event,) = sent(Job(stage="build", plan=plan(**budget)))
     assert event["outcome"] == outcome
     assert "CUDA out of memory" in event["reason"]
     assert len(cuda.queued) == len(budget)  # the limit stands before the build begins
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child, "build", lambda plan, events: [].pop())
+    monkeypatch.setattr(child, "build", lambda plan, line: [].pop())
     with pytest.raises(IndexError):
-        sent(Job(stage="build", plan=plan()), monkeypatch)
+        sent(Job(stage="build", plan=plan()))
 
 
 def test_a_trial_says_its_peak_its_end_and_each_note_once(

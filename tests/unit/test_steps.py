@@ -57,14 +57,14 @@ def test_the_run_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_a_trial_tells_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[dict[str, Any]] = []
     monkeypatch.setattr(_bar, "_SECONDS", 0.0)
-    monkeypatch.setattr(child, "Events", lambda pipe: SimpleNamespace(send=lambda **event: events.append(event)))
-    monkeypatch.setattr(child, "build", lambda plan, events: work())
+    line: Any = SimpleNamespace(send=lambda **event: events.append(event))
+    monkeypatch.setattr(child, "build", lambda plan, line: work())
     card = SystemCard(name="flat", summary="", kind="index", backend="flat")
     plan = BuildPlan(
         build_id="b", card=card, build={}, trials=(), dataset_folder=Path(), out=Path(), budget=Budget(), threads=1,
         seed=0, depth=1, effort=Effort(), plugin="json", splits=("test",),
     )  # fmt: skip
-    child.main(Job(stage="build", plan=plan).model_dump_json(), 0, 0)
+    child.main(Job(stage="build", plan=plan).model_dump_json(), line, 0)
     assert [event["done"] for event in events] == [2, 4, 5]
 
 

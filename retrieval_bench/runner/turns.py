@@ -1,28 +1,25 @@
-"""A process that serves one system and does what it is told, one line at a time: so systems can be measured in turns.
+"""What a process does that serves one system in turns with others: it answers commands, one at a time.
 
-Run as a script, with the package that PYTHONPATH names: a regression gate runs this very file against an older revision
-of the package, so it asks of it no more than registry, types, ``runner.prepared`` and ``measure``.
+Run by path, with the package that PYTHONPATH names: a regression gate runs this very file against an older revision of
+the package, so it asks of it no more than registry, types, ``runner.prepared`` and ``measure.memory``.
 """
 
 import importlib
-import json
-import os
-import sys
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrieval_bench.runner.worker import Line
 
 
-def main(job: dict[str, Any], descriptor: int) -> None:
-    """Open the data, build or load the system, say so, then answer commands from standard input until it closes."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, job["cpus"])  # before anything is imported, so that every engine's threads are pinned
+def main(job: dict[str, Any], line: "Line") -> None:
+    """Open the data, build or load the system, say so, then answer the run's commands until there are no more."""
     from retrieval_bench import registry
     from retrieval_bench.measure.memory import private_bytes, settle
     from retrieval_bench.runner.prepared import learnable, opened
     from retrieval_bench.types import Budget
 
-    replies = os.fdopen(descriptor, "w", encoding="utf-8", buffering=1)
     importlib.import_module(job["plugin"])
     is_index = job["kind"] == "index"
     data = opened(Path(job["dataset_folder"]), texts=not is_index)
@@ -58,22 +55,16 @@ def main(job: dict[str, Any], descriptor: int) -> None:
     repeats = 1
     # A sample too short to time well is made of several calls.
     repeats = max(1, round(job["sample_seconds"] / max(sample(), 1e-9)))
-    replies.write(json.dumps({"ready_seconds": ready_seconds, "queries": len(queries)}) + "\n")
-    for line in sys.stdin:
-        command = json.loads(line)
+    line.send(ready_seconds=ready_seconds, queries=len(queries))
+    for command in line.commands():
         if command["do"] == "time":
-            said: dict[str, Any] = {"seconds": sample(), "batches": repeats}
+            line.send(seconds=sample(), batches=repeats)
         elif command["do"] == "answer":
             import numpy as np
 
             hits = call()
             np.savez(command["path"], rows=hits.rows, scores=hits.scores)
-            said = {}
+            line.send(path=command["path"])
         else:
             settle()
-            said = {"private_bytes": private_bytes() - before, "analytic_bytes": system.memory().total}
-        replies.write(json.dumps(said) + "\n")
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]), int(sys.argv[2]))
+            line.send(private_bytes=private_bytes() - before, analytic_bytes=system.memory().total)
