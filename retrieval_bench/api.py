@@ -11,13 +11,14 @@ import numpy.typing as npt
 
 from retrieval_bench import registry
 from retrieval_bench.artifact import CANARY_QUERIES, FORMAT_VERSION, Manifest, Searcher, check_place
-from retrieval_bench.checks import check_ids, check_vectors, ids_as_strings, normalised
+from retrieval_bench.checks import check_ids, check_vectors, ids_as_strings
 from retrieval_bench.encoders import cached_encode, load_encoder
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home
+from retrieval_bench.frame import Frame
 from retrieval_bench.records import Store
 from retrieval_bench.runner.execute import OnEvent
-from retrieval_bench.runner.prepared import asked_metric, opened
+from retrieval_bench.runner.prepared import frame_of, opened, prepared_folder
 from retrieval_bench.runner.whole import over_all_rows
 from retrieval_bench.specs import params, system_cards
 from retrieval_bench.types import Budget, Corpus, EncoderInfo, Metric, Queries, RowIds, TrialRecord
@@ -85,21 +86,21 @@ def build(
         vectors, info = cached_encode(model, list(texts or ())), EncoderInfo(name=model.name, revision=model.revision)
     vectors = np.asarray(vectors)
     check_vectors(vectors, source="vectors", metric=metric)
-    prepared = normalised(vectors) if metric == "cos" else np.ascontiguousarray(vectors, np.float32)
+    frame = Frame.of(vectors, metric, source="vectors")
+    if frame.served not in index.metrics:
+        raise UsageError(f"{name} does not serve the metric {metric!r}")
     learn = None
     if train_queries is not None:
-        check_vectors(train_queries, source="train_queries", metric=metric, dim=prepared.shape[1])
-        sample = normalised(train_queries) if metric == "cos" else np.ascontiguousarray(train_queries, np.float32)
+        train_queries = np.asarray(train_queries)
+        check_vectors(train_queries, source="train_queries", metric=metric, dim=vectors.shape[1])
+        sample, _ = frame.queries(train_queries, source="train_queries")
         learn = Queries(ids=RowIds(len(sample)), vectors=sample, split="train")
-    served: Metric = "ip" if metric == "cos" else metric
-    if served not in index.metrics:
-        raise UsageError(f"{name} does not serve the metric {metric!r}")
-    index.build(Corpus(ids=names, vectors=prepared), wanted, budget, metric=served, queries=learn, seed=seed)
-    manifest = _manifest(
-        backend, "index", name, index, metric, n, prepared.shape[1], answer_with.model_dump(mode="json")
-    )
-    searcher = Searcher(manifest.model_copy(update={"encoder": info}), index, names, texts)
-    few = prepared[:CANARY_QUERIES].copy()
+    framed = frame.rows(vectors)
+    corpus = Corpus(ids=names, vectors=framed)
+    index.build(corpus, wanted, frame.left(budget, n), metric=frame.served, queries=learn, seed=seed)
+    manifest = _manifest(backend, "index", name, index, metric, n, framed.shape[1], answer_with.model_dump(mode="json"))
+    searcher = Searcher(manifest.model_copy(update={"encoder": info}), index, names, texts, frame)
+    few = framed[:CANARY_QUERIES].copy()
     searcher.canaries = Queries(ids=RowIds(len(few)), vectors=few)
     return searcher
 
@@ -137,21 +138,21 @@ def export(
             f"trial {record.trial_id} ended {record.outcome} ({record.reason}): there is nothing to export"
         )
     check_place(Path(folder))  # before any work
-    prepared = home() / "prepared" / record.dataset_fingerprint
+    prepared = prepared_folder(record.dataset_fingerprint)
     for needed in (store.build_folder(record.build_id) / "index", prepared):
         if not needed.exists():
             raise UsageError(
                 f"{needed}: was removed; run the benchmark again (the same command, after removing its folder)"
             )
-    data = opened(prepared)
+    data, frame = opened(prepared), frame_of(prepared)
     anew = data.held_out is not None and not as_measured
     if anew:
-        record, store, data = over_all_rows(record, store, data, tell=on_event or (lambda _event: None))
+        record, store, data = over_all_rows(record, store, data, frame, tell=on_event or (lambda _event: None))
     is_index = record.kind == "index"
     plugin = registry.indexes.get(record.backend) if is_index else registry.rankers.get(record.backend)
     manifest = Manifest(
         format_version=FORMAT_VERSION, name=record.system, kind=record.kind, backend=record.backend,
-        plugin=plugin.__module__, metric=asked_metric(data), documents=len(data.corpus), held_out=record.held_out,
+        plugin=plugin.__module__, metric=frame.asked, documents=len(data.corpus), held_out=record.held_out,
         built="anew over all rows" if anew else "as measured", dimensions=data.corpus.dim,
         build_params=record.build_params, search_params=record.search_params,
         encoder=data.corpus.encoder if is_index else None,
@@ -159,7 +160,8 @@ def export(
         measured={m.name: m.value for m in record.measurements},
     )  # fmt: skip
     built = plugin.load(store.build_folder(record.build_id) / "index")
-    searcher = Searcher(manifest, built, data.corpus.ids, data.corpus.texts if texts else None)
+    texts_kept = data.corpus.texts if texts else None
+    searcher = Searcher(manifest, built, data.corpus.ids, texts_kept, frame if is_index else None)
     searcher.save(folder, canaries=data.queries["test"])
     return searcher
 

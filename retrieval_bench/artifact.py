@@ -1,6 +1,7 @@
 """A built system as a folder that an application imports: manifest, hashes, canary queries; never pickle.
 
-Layout: ``manifest.json``; ``documents/`` (ids and, where known, texts) and ``canaries/``, as plain arrays; ``index/``.
+Layout: ``manifest.json``; ``documents/`` (ids and, where known, texts) and ``canaries/``, as plain arrays; ``index/``;
+``shift.npy`` where the vectors were moved (see ``frame``).
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ import numpy.typing as npt
 from retrieval_bench import registry
 from retrieval_bench.arrays import load_strings, save_strings
 from retrieval_bench.canaries import read_canaries, same_answer, write_canaries
-from retrieval_bench.checks import check_ids, check_k, check_vectors, normalised
+from retrieval_bench.checks import check_ids, check_k, check_vectors
 from retrieval_bench.encoders import encode_queries, load_encoder
 from retrieval_bench.errors import ArtifactError, DataError, UnavailableError, UsageError
 from retrieval_bench.files import atomic_folder
+from retrieval_bench.frame import Frame
 from retrieval_bench.manifest import FORMAT_VERSION, Manifest, facts_of, verified, write_manifest
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.protocols import Encoder, Index, Ranker
 from retrieval_bench.threads import one_thread
-from retrieval_bench.types import Hits, MemoryReport, Metric, Queries, RowIds
+from retrieval_bench.types import Hits, MemoryReport, Queries, RowIds
 
 __all__ = ["FORMAT_VERSION", "Answers", "Manifest", "Searcher", "load"]
 
@@ -35,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Answers(Hits):
-    """Hits with the external ids of the documents.
+    """Hits with the external ids of the documents; scores are in the units of the user's vectors.
 
     Attributes:
         ids: for each query, the ids of its hits, best first (shorter than k where the answer is padded).
@@ -52,12 +54,16 @@ class Searcher:
         system: the built index or ranker.
         ids: n document ids.
         texts: n document texts or None.
+        frame: of an index: how vectors and scores of the user become those of the system, and back.
     """
 
     def __init__(
-        self, manifest: Manifest, system: Index | Ranker, ids: Sequence[str], texts: Sequence[str] | None = None
-    ) -> None:
-        self.manifest, self._system, self.ids, self.texts = manifest, system, ids, texts
+        self, manifest: Manifest, system: Index | Ranker, ids: Sequence[str], texts: Sequence[str] | None = None,
+        frame: Frame | None = None,
+    ) -> None:  # fmt: skip
+        self._frame = frame or Frame(asked=manifest.metric)
+        self.manifest = manifest.model_copy(update={"exponent": self._frame.exponent})
+        self._system, self.ids, self.texts = system, ids, texts
         self._encoder: Encoder | None = None
         self.canaries: Queries | None = None  # what ``save`` stores answers to where it is told of no others
 
@@ -82,7 +88,8 @@ class Searcher:
 
         Raises:
             UsageError: k out of range, or texts for an index without an encoder, or vectors for a ranker.
-            DataError: vectors of different lengths, wrong dimension, NaN, infinite or zero vectors, no queries.
+            DataError: vectors of different lengths, wrong dimension, NaN, infinite or zero vectors, no queries, or
+                scores that do not fit float32.
             CardError: an unknown setting; names the nearest ones.
         """
         check_k(k, self.manifest.documents)
@@ -100,7 +107,7 @@ class Searcher:
 
     def memory(self) -> MemoryReport:
         """Analytic bytes by part of all that answering a query needs."""
-        return self._system.memory()
+        return self._frame.counted(self._system.memory())
 
     def save(self, folder: str | Path, *, canaries: Queries | None = None) -> Path:
         """Write the artifact; the folder appears whole or not at all.
@@ -119,6 +126,7 @@ class Searcher:
         with atomic_folder(folder) as new:
             (new / "index").mkdir()
             self._system.save(new / "index")
+            self._frame.write(new)
             (new / "documents").mkdir()
             save_strings(new / "documents", "ids", self.ids)
             if self.texts is not None:
@@ -135,10 +143,11 @@ class Searcher:
     def _search_vectors(self, vectors: npt.NDArray[Any], k: int, settings: dict[str, Any]) -> Hits:
         if self.manifest.kind == "ranker":
             raise UsageError(f"{self.manifest.name} ranks texts: give it texts, not vectors")
-        metric: Metric = self.manifest.metric
-        check_vectors(vectors, source="queries", metric=metric, dim=self.manifest.dimensions)
-        prepared = normalised(vectors) if metric == "cos" else np.ascontiguousarray(vectors, np.float32)
-        return self._answer(Queries(ids=RowIds(len(prepared)), vectors=prepared), k, settings)
+        check_vectors(vectors, source="queries", metric=self.manifest.metric, dim=self.manifest.dimensions)
+        framed, factor = self._frame.queries(vectors)
+        hits = self._answer(Queries(ids=RowIds(len(framed)), vectors=framed), k, settings)
+        scores = self._frame.scores(hits.scores, factor)
+        return hits if scores is hits.scores else Hits(rows=hits.rows, scores=scores)
 
     def _search_texts(self, texts: list[str], k: int, settings: dict[str, Any]) -> Hits:
         check_ids(texts and ["some"], source="queries", what="query")
@@ -238,7 +247,8 @@ def load(folder: str | Path, *, canaries: bool = True) -> Searcher:
     documents = folder / "documents"
     ids = load_strings(documents, "ids", manifest.documents)
     texts = load_strings(documents, "texts", manifest.documents) if (documents / "texts.npy").exists() else None
-    searcher = Searcher(manifest, system, ids, texts)
+    frame = Frame.read(folder, asked=manifest.metric, exponent=manifest.exponent, dim=manifest.dimensions)
+    searcher = Searcher(manifest, system, ids, texts, frame)
     if canaries:
         searcher.replay_canaries(folder)
     return searcher

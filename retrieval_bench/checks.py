@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,7 @@ def check_vectors(vectors: npt.NDArray[np.generic], *, source: str, metric: Metr
         raise DataError(f"{source}: holds no vectors (shape {vectors.shape})")
     if dim is not None and d != dim:
         raise DataError(f"{source}: vectors have {d} dimensions, {dim} are needed")
-    step = max(1, _BLOCK_VALUES // d)
-    for start in range(0, n, step):
-        block = vectors[start : start + step]
+    for start, block in blocks(vectors):
         if np.issubdtype(block.dtype, np.floating):
             finite = np.isfinite(block).all(axis=1)
             if not finite.all():
@@ -94,11 +92,19 @@ def check_k(k: int, corpus: Corpus | int) -> None:
         raise UsageError(f"k = {k} cannot be answered: ask for 1 to {n} of the {n} documents")
 
 
-def normalised(vectors: FloatArray) -> FloatArray:
+def normalised(vectors: npt.NDArray[Any]) -> FloatArray:
     """Rows of (n, d) scaled to length 1, as a new float32 array; computed in float64 so that scales cannot overflow."""
     result = np.empty(vectors.shape, np.float32)
+    for start, part in blocks(vectors):
+        block = part.astype(np.float64)
+        if part.dtype.itemsize > 4:  # squares of float64 may leave its range
+            block /= np.abs(block).max(axis=1, keepdims=True)
+        result[start : start + len(block)] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    return result
+
+
+def blocks(vectors: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """Runs of rows (b, d) with the number of their first, small enough to work on in memory."""
     step = max(1, _BLOCK_VALUES // vectors.shape[1])
     for start in range(0, len(vectors), step):
-        block = vectors[start : start + step].astype(np.float64)
-        result[start : start + step] = block / np.linalg.norm(block, axis=1, keepdims=True)
-    return result
+        yield start, vectors[start : start + step]

@@ -40,6 +40,7 @@ class Manifest(Frozen):
     backend: str
     plugin: str
     metric: Metric
+    exponent: Annotated[int, Field(ge=-2048, le=2048)] = 0  # vectors are multiplied by 2 to the power of it
     documents: Counted
     held_out: Counted = 0  # rows of the data that are not in it since they were to ask with when it was measured
     built: Literal["by the application", "as measured", "anew over all rows"] = "by the application"

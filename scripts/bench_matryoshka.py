@@ -24,7 +24,7 @@ from retrieval_bench.projections import Projection, fit_pca, fit_query_aware, fi
 from retrieval_bench.projections.adaptor import fit_adaptor
 from retrieval_bench.quality import evaluate, neighbor_recall, ranked
 from retrieval_bench.registry import indexes
-from retrieval_bench.runner.prepared import encoded, normalised_for_search, opened, store
+from retrieval_bench.runner.prepared import encoded, framed, opened, store
 from retrieval_bench.statistics import difference_interval, mean_interval
 from retrieval_bench.training.matryoshka_adaptor import train_adaptor
 from retrieval_bench.types import Budget, Dataset, FloatArray, Hits, Queries
@@ -40,7 +40,7 @@ class Bench:
         data = rb.load_dataset(name, rows=rows)
         if data.corpus.vectors is None:
             data = encoded(data, load_encoder())
-        self.data: Dataset = normalised_for_search(data) if rows else opened(store(data), texts=False)
+        self.data: Dataset = framed(data)[0] if rows else opened(store(data), texts=False)
         self.learn = next(split for split in ("tune", "train") if split in self.data.queries)
         self.vectors = np.asarray(self.data.corpus.require_vectors())
         self.exact = {split: self._exact(split) for split in ("test", self.learn)}

@@ -52,14 +52,13 @@ def diagnosed(name: str, out: Path, metric: str | None) -> Diagnosed:
     Raises:
         UsageError: the run or its data is not there, or the trial lacks the measurement.
     """
-    from retrieval_bench.files import home
     from retrieval_bench.records import Store
-    from retrieval_bench.runner.prepared import opened
+    from retrieval_bench.runner.prepared import opened, prepared_folder
 
     store = Store(out)
     summary = store.summary()
     trial = store.named(name)
-    folder = home() / "prepared" / trial.dataset_fingerprint
+    folder = prepared_folder(trial.dataset_fingerprint)
     if not folder.exists():
         raise UsageError(f"{folder}: the prepared data was removed; run the benchmark again")
     metric = metric or summary.primary

@@ -44,13 +44,13 @@ def difficulty(
     from retrieval_bench.diagnostics import difficulty, distribution
     from retrieval_bench.encoders import load_encoder
     from retrieval_bench.records.section import Section
-    from retrieval_bench.runner.prepared import encoded, normalised_for_search
+    from retrieval_bench.runner.prepared import encoded, framed
 
     check_run(out)
     data = load_dataset(dataset, rows=rows)
     if data.corpus.vectors is None:
         data = encoded(data, load_encoder(encoder))
-    data = normalised_for_search(data)
+    data, _ = framed(data)
     corpus, queries = data.corpus.require_vectors(), data.queries["test"].require_vectors()[:1000]
     sample = corpus[np.random.default_rng(0).permutation(len(corpus))[:_SAMPLE]]
     k = min(20, len(corpus) - 1)

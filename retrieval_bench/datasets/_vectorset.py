@@ -16,6 +16,8 @@ from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
 from retrieval_bench.types import Corpus, Dataset, FloatArray, HeldOut, Hits, Metric, Queries, RowIds
 
+_WHOLE = 1 << 24  # float32 holds the integers to here
+
 
 class Given(NamedTuple):
     """Neighbors that came with a query set: (m, k) corpus rows and, where known, (m, k) scores by our convention."""
@@ -24,8 +26,11 @@ class Given(NamedTuple):
     scores: npt.NDArray[np.floating] | None = None
 
 
-def as_float32(array: npt.NDArray[np.generic], *, source: str) -> FloatArray:
-    """The array itself when it is float32, else a copy: integers, booleans, float16 and float64 become float32.
+def as_floats(array: npt.NDArray[np.generic], *, source: str) -> FloatArray:
+    """The array itself when it is float32 or float64, else a copy: other numbers become float32.
+
+    float64 stays until the vectors are framed (see ``frame``), which may need its digits; integers that float32 would
+    round become float64.
 
     Raises:
         DataError: it does not hold real numbers in the shape (n, d).
@@ -34,10 +39,12 @@ def as_float32(array: npt.NDArray[np.generic], *, source: str) -> FloatArray:
         raise DataError(f"{source}: vectors must have the shape (n, d), not {array.shape}")
     if array.dtype.kind not in "fiub":
         raise DataError(f"{source}: holds values of type {array.dtype}, not numbers")
-    with np.errstate(
-        over="ignore"
-    ):  # an overflow becomes infinite, which the check of the vectors reports with its row
+    whole = array.dtype.kind != "f"
+    narrow = array.dtype.itemsize <= (2 if whole else 4)
+    if narrow or (whole and np.abs(array.astype(np.float64)).max(initial=0) <= _WHOLE):
         return array.astype(np.float32, copy=False)
+    wide: FloatArray = array.astype(np.float64, copy=False)  # float32 once it is framed
+    return wide
 
 
 def vector_dataset(
@@ -63,8 +70,8 @@ def vector_dataset(
         card: names the data set.
         source: file or folder to name in errors.
         metric: how the vectors compare.
-        corpus: (n, d) float32.
-        queries: (m, d) float32 by split; empty when the source has none.
+        corpus: (n, d) float32 or float64.
+        queries: (m, d) likewise, by split; empty when the source has none.
         given: neighbors by split.
         ids: n ids, or None to call rows by their number.
         query_ids: ids of the queries by split, likewise.

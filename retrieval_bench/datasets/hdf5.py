@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from retrieval_bench.datasets._asked import listed
-from retrieval_bench.datasets._vectorset import Given, as_float32, vector_dataset
+from retrieval_bench.datasets._vectorset import Given, as_floats, vector_dataset
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
@@ -46,11 +46,11 @@ class Options(Frozen):
 def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read an ann-benchmarks or VIBE file.
 
-    ``test`` are the test queries and ``learn`` the training queries. All number types become float32; float32 data
-    that lies in one piece in the file stays memory-mapped. Hamming distance is served as ``l2`` on 0/1 values, where
-    the squared distance is the number of bits that differ; packed bits are unpacked. ``neighbors`` are kept unless the
-    card asks for another metric than the file's, or some are padded with -1. Zero vectors, of which some public sets
-    hold a few, are left out under ``cos``, as are the neighbors then.
+    ``test`` are the test queries and ``learn`` the training queries. float64 stays, all other number types become
+    float32; data that lies in one piece in the file stays memory-mapped. Hamming distance is served as ``l2`` on 0/1
+    values, where the squared distance is the number of bits that differ; packed bits are unpacked. ``neighbors`` are
+    kept unless the card asks for another metric than the file's, or some are padded with -1. Zero vectors, of which
+    some public sets hold a few, are left out under ``cos``, as are the neighbors then.
 
     Raises:
         DataError: not an HDF5 file, cut short, data sets missing or of shapes that do not fit, attributes that do not
@@ -175,7 +175,7 @@ class _File:
             if not bits - 8 < d <= bits:
                 raise DataError(f"{self.path}: says {d} dimensions, but {name!r} holds {bits} bits in a row")
             return np.unpackbits(values, axis=1, count=d).astype(np.float32)
-        vectors = as_float32(values, source=f"{self.path}: {name!r}")
+        vectors = as_floats(values, source=f"{self.path}: {name!r}")
         if stated is not None and vectors.shape[1] != int(stated):
             raise DataError(
                 f"{self.path}: says {int(stated)} dimensions, but {name!r} has rows of {vectors.shape[1]} values"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.datasets._vectorset import Given, as_float32, vector_dataset
+from retrieval_bench.datasets._vectorset import Given, as_floats, vector_dataset
 from retrieval_bench.errors import CardError, DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
@@ -31,8 +31,8 @@ class Options(Frozen):
 def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read arrays ``corpus`` (n, d), ``queries`` (m, d) and ``neighbors`` (m, k). ``l2`` unless the card says.
 
-    float32 ``.npy`` files stay memory-mapped; other number types become float32 in memory. A single ``.npy`` is a
-    corpus without queries.
+    ``.npy`` files of float32 and float64 stay memory-mapped; other number types become float32 in memory. A single
+    ``.npy`` is a corpus without queries.
 
     Raises:
         DataError: a file cannot be read as arrays (pickled objects are refused), or it is not clear which is the
@@ -54,8 +54,8 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         card,
         source=str(path),
         metric=card.metric or "l2",
-        corpus=as_float32(arrays[corpus], source=str(path)),
-        queries={split: as_float32(arrays[name], source=str(path)) for split, name in splits.items()},
+        corpus=as_floats(arrays[corpus], source=str(path)),
+        queries={split: as_floats(arrays[name], source=str(path)) for split, name in splits.items()},
         given={"test": Given(arrays["neighbors"])} if "neighbors" in arrays and "test" in splits else {},
     )
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from retrieval_bench.datasets._vectorset import Given, as_float32, vector_dataset
+from retrieval_bench.datasets._vectorset import Given, as_floats, vector_dataset
 from retrieval_bench.errors import CardError, DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
@@ -39,8 +39,8 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
 
     A folder with ``corpus.parquet`` and ``queries.parquet`` has the queries of its own, as has one in the layout of
     VectorDBBench: ``train.parquet``, which is searched, ``test.parquet``, and ``neighbors.parquet`` with the ids of
-    each query's neighbors, where it is there. The card's ``splits`` name other files of queries. Vectors of any number
-    type become float32.
+    each query's neighbors, where it is there. The card's ``splits`` name other files of queries. float64 stays,
+    vectors of any other number type become float32.
 
     Raises:
         DataError: not Parquet, parts with different columns, no or no clear vector column, a missing vector or value,
@@ -147,7 +147,7 @@ def _vectors(card: DatasetCard, table: pa.Table, options: Options, source: Path)
             f"{source}: no clear column of vectors, which are lists of numbers (found: {_columns(table)}); "
             "name it in a dataset card: [options] vector = ..."
         )
-    return as_float32(_rectangle(table[name], source, what="vector"), source=str(source))
+    return as_floats(_rectangle(table[name], source, what="vector"), source=str(source))
 
 
 def _rectangle(column: pa.ChunkedArray, source: Path, *, what: str) -> npt.NDArray[np.generic]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.datasets._vector_folder import find_files
-from retrieval_bench.datasets._vectorset import Given, as_float32, vector_dataset
+from retrieval_bench.datasets._vectorset import Given, as_floats, vector_dataset
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard
@@ -36,8 +36,8 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         card,
         source=str(path),
         metric=card.metric or "l2",
-        corpus=as_float32(read_vecs(files.base), source=str(files.base)),
-        queries={split: as_float32(read_vecs(file), source=str(file)) for split, file in files.queries.items()},
+        corpus=as_floats(read_vecs(files.base), source=str(files.base)),
+        queries={split: as_floats(read_vecs(file), source=str(file)) for split, file in files.queries.items()},
         given=given,
         notes=files.notes,
     )

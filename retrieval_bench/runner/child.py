@@ -17,7 +17,7 @@ from retrieval_bench.protocols import Index, Ranker
 from retrieval_bench.records import Store
 from retrieval_bench.runner.failure import outcome_of
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Job
-from retrieval_bench.runner.prepared import learnable, opened
+from retrieval_bench.runner.prepared import frame_of, learnable, opened
 from retrieval_bench.runner.serve import Server
 from retrieval_bench.runner.worker import Line
 from retrieval_bench.scorers import calls_of_process
@@ -77,6 +77,7 @@ def build(plan: BuildPlan, line: Line) -> None:
     """Build the system, check its size, and save it with its facts; the saved folder appears whole or not at all."""
     with line.phase("load"):
         dataset = opened(plan.dataset_folder, texts=plan.card.kind == "ranker")
+        frame = frame_of(plan.dataset_folder)
     examples = learnable(dataset)
     system: Index | Ranker
     device = DevicePeak()
@@ -87,10 +88,9 @@ def build(plan: BuildPlan, line: Line) -> None:
                 raise BudgetError(f"{plan.card.backend} does not serve the metric {dataset.metric!r}")
             wanted = index.BuildParams.model_validate(plan.build)
             learn = None if examples is None else examples.queries
+            left = frame.left(plan.budget, len(dataset.corpus))
             _, seconds = timed(
-                lambda: index.build(
-                    dataset.corpus, wanted, plan.budget, metric=dataset.metric, queries=learn, seed=plan.seed
-                )
+                lambda: index.build(dataset.corpus, wanted, left, metric=dataset.metric, queries=learn, seed=plan.seed)
             )
         else:
             ranker = system = registry.rankers.get(plan.card.backend)()
@@ -100,7 +100,7 @@ def build(plan: BuildPlan, line: Line) -> None:
             )
     facts = BuildFacts(
         params=system.params.model_dump(mode="json"),
-        memory=system.memory(),
+        memory=frame.counted(system.memory()) if plan.card.kind == "index" else system.memory(),
         build_seconds=seconds,
         peak_bytes=memory.peak,
         scorer_calls=_calls(system),

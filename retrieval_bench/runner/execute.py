@@ -70,8 +70,8 @@ def _built(records: Store, plan: BuildPlan) -> bool:
 def _imported_once(plan: BuildPlan) -> tuple[list[str], list[str]]:
     """The modules and engines that both processes of a system need, safe to fork from.
 
-    A plug-in only of ours: another may do anything at its import. No GPU, whose driver does not survive a fork; and of rankers
-    only those that read texts by a transformer, since a Java machine does not either.
+    A plug-in only of ours: another may do anything at its import. No GPU, whose driver does not survive a fork; and of
+    rankers only those that read texts by a transformer, since a Java machine does not either.
     """
     if not plan.plugin.startswith("retrieval_bench.") or gpu_name():
         return [_CHILD], []

@@ -14,15 +14,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from retrieval_bench.checks import check_vectors, normalised
+from retrieval_bench.checks import check_vectors
 from retrieval_bench.datasets import cached_neighbors, exact_neighbors
 from retrieval_bench.encoders import encoded_by
 from retrieval_bench.files import atomic_file, atomic_folder, home
+from retrieval_bench.frame import Frame
 from retrieval_bench.protocols import Encoder
 from retrieval_bench.quality import id_places
-from retrieval_bench.types import Corpus, Dataset, EncoderInfo, Examples, HeldOut, Hits, Metric, Qrels, Queries, RowIds
+from retrieval_bench.types import Corpus, Dataset, EncoderInfo, Examples, HeldOut, Hits, Qrels, Queries, RowIds
 
-_ASKED, _ENCODER, _REVISION = "asked_metric", "encoder", "encoder_revision"  # facts kept among those for the report
+_ENCODER, _REVISION = "encoder", "encoder_revision"  # facts kept among those for the report
+_LAYOUT = 2  # of the folder; another number where what is written for the same data changes
 _PLACES = "id-places.npy"
 NEIGHBORS = 100  # exact neighbors kept per query: enough for neighbor_recall@100
 
@@ -45,40 +47,50 @@ def encoded(dataset: Dataset, encoder: Encoder, *, progress: bool = False) -> Da
     )
 
 
-def normalised_for_search(dataset: Dataset) -> Dataset:
-    """Under ``cos``, the same data with rows of length 1 and the metric ``ip``: nothing is normalised when timed."""
-    if dataset.metric != "cos" or dataset.corpus.vectors is None:
-        return dataset
-    return replace(
-        dataset,
-        corpus=replace(dataset.corpus, vectors=normalised(dataset.corpus.vectors)),
-        queries={split: replace(q, vectors=normalised(q.require_vectors())) for split, q in dataset.queries.items()},
-        metric="ip",
-        meta={**dataset.meta, _ASKED: "cos"},
-        held_out=_normalised_too(dataset.held_out),
-    )
+def framed(dataset: Dataset) -> tuple[Dataset, Frame]:
+    """The data as an index sees it, with its frame: nothing is normalised, moved or scaled when timed.
+
+    Raises:
+        DataError: float32 cannot hold the scores of these vectors.
+    """
+    vectors = dataset.corpus.vectors
+    if vectors is None:
+        return dataset, Frame(asked=dataset.metric)
+    frame = Frame.of(vectors, dataset.metric, source=f"{dataset.name} (corpus)")
+    asked = {
+        split: replace(q, vectors=frame.queries(q.require_vectors(), source=f"{dataset.name} ({split} queries)")[0])
+        for split, q in dataset.queries.items()
+    }
+    held = dataset.held_out
+    if held is not None and held.documents.vectors is not None:
+        held = replace(held, documents=replace(held.documents, vectors=frame.rows(held.documents.vectors)))
+    corpus = replace(dataset.corpus, vectors=frame.rows(vectors))
+    return replace(dataset, corpus=corpus, queries=asked, held_out=held, metric=frame.served), frame
 
 
-def _normalised_too(held: HeldOut | None) -> HeldOut | None:
-    if held is None or held.documents.vectors is None:
-        return held
-    return replace(held, documents=replace(held.documents, vectors=normalised(held.documents.vectors)))
+def prepared_folder(fingerprint: str) -> Path:
+    """Where ``store`` keeps the data set of this fingerprint."""
+    return home() / "prepared" / f"{fingerprint}-{_LAYOUT}"
 
 
-def asked_metric(prepared: Dataset) -> Metric:
-    """The metric of the data before preparation: ``cos`` data is served normalised, under ``ip``."""
-    return "cos" if prepared.meta.get(_ASKED) == "cos" else prepared.metric
+def store(dataset: Dataset, frame: Frame | None = None) -> Path:
+    """Write a data set, its exact neighbors with it, under its fingerprint; returns the folder, made only once.
 
+    Args:
+        dataset: with vectors as the user has them, or in a frame.
+        frame: in which its vectors are already; None finds one and puts them into it.
 
-def store(dataset: Dataset) -> Path:
-    """Write a data set, its exact neighbors with it, under its fingerprint; returns the folder, made only once."""
-    folder = home() / "prepared" / dataset.fingerprint
+    Raises:
+        DataError: float32 cannot hold the scores of these vectors.
+    """
+    folder = prepared_folder(dataset.fingerprint)
     if (folder / "dataset.json").exists():
         _add_titles(folder / "corpus.parquet", dataset)
         _add_places(folder / _PLACES, dataset)
         return folder
-    data = normalised_for_search(dataset)
+    data, frame = framed(dataset) if frame is None else (dataset, frame)
     with atomic_folder(folder) as new:
+        frame.write(new)
         _write_texts(new / "corpus.parquet", data.corpus.ids, data.corpus.texts, data.corpus.titles)
         _add_places(new / _PLACES, data)
         if data.corpus.vectors is not None:
@@ -88,7 +100,7 @@ def store(dataset: Dataset) -> Path:
             if queries.vectors is not None:
                 np.save(new / f"queries-{split}.npy", queries.vectors)
                 if split != "train":
-                    hits = _neighbors(data, split)
+                    hits = _neighbors(data, split, frame)
                     np.savez(new / f"neighbors-{split}.npz", rows=hits.rows, scores=hits.scores)
             if queries.own_rows is not None:
                 np.save(new / f"own-{split}.npy", queries.own_rows)
@@ -103,6 +115,7 @@ def store(dataset: Dataset) -> Path:
             "name": data.name,
             "fingerprint": data.fingerprint,
             "metric": data.metric,
+            "frame": {"asked": frame.asked, "exponent": frame.exponent},
             "splits": list(data.queries),
             "meta": dict(data.meta),
         }
@@ -193,13 +206,20 @@ def _held_out(folder: Path) -> HeldOut | None:
     return HeldOut(places=places, documents=Corpus(ids=ids, texts=texts, vectors=_mapped(folder / "held-out.npy")))
 
 
-def _neighbors(data: Dataset, split: str) -> Hits:
+def frame_of(folder: Path) -> Frame:
+    """The frame in which ``store`` wrote the vectors of this folder."""
+    facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["frame"]
+    return Frame.read(folder, **facts)
+
+
+def _neighbors(data: Dataset, split: str, frame: Frame) -> Hits:
     corpus, asked = data.corpus.require_vectors(), data.queries[split].require_vectors()
     more = data.queries[split].own_rows is not None  # its own document is no neighbor of a query
     k = min(NEIGHBORS + more, len(corpus))
     return cached_neighbors(
-        data.fingerprint, split, data.metric, k, lambda: exact_neighbors(corpus, asked, k, data.metric)
-    )
+        _hash(data.fingerprint, frame.digest), split, data.metric, k,
+        lambda: exact_neighbors(corpus, asked, k, data.metric),
+    )  # fmt: skip
 
 
 def _hash(*parts: str) -> str:

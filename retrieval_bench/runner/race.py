@@ -17,8 +17,8 @@ from pydantic import Field, TypeAdapter
 
 from retrieval_bench import registry
 from retrieval_bench.errors import RetrievalBenchError
-from retrieval_bench.files import home
 from retrieval_bench.records import Store
+from retrieval_bench.runner.prepared import prepared_folder
 from retrieval_bench.runner.process import WALL_SECONDS, End, Limits, Process, Watch
 from retrieval_bench.statistics import GroupSequential, paired_ratio
 from retrieval_bench.types import Budget, Frozen, Hits, TrialRecord
@@ -74,7 +74,7 @@ class Race:
 def contender(store: Store, trial: TrialRecord, name: str) -> Contender | None:
     """The trial as a contender; None where its built index or its data was removed."""
     built = store.build_folder(trial.build_id) / "index"
-    prepared = home() / "prepared" / trial.dataset_fingerprint
+    prepared = prepared_folder(trial.dataset_fingerprint)
     if not built.exists() or not prepared.exists():
         return None
     plugins = registry.indexes if trial.kind == "index" else registry.rankers

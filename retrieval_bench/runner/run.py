@@ -21,7 +21,7 @@ from retrieval_bench.runner.execute import OnEvent, Wall, execute
 from retrieval_bench.runner.finals import Finals
 from retrieval_bench.runner.job import BuildPlan
 from retrieval_bench.runner.plan import plan_builds
-from retrieval_bench.runner.prepared import asked_metric, store
+from retrieval_bench.runner.prepared import store
 from retrieval_bench.runner.score import primary
 from retrieval_bench.runner.select import choose
 from retrieval_bench.specs import SystemCard, system_card, system_cards
@@ -157,7 +157,7 @@ def run(
             documents=len(data.corpus),
             held_out=0 if data.held_out is None else len(data.held_out),
             dimensions=data.corpus.dim,
-            metric=asked_metric(data) if data.corpus.dim else None,
+            metric=data.metric if data.corpus.dim else None,
             queries={split: len(q) for split, q in data.queries.items()},
             budget=budget.model_copy(update={"threads": threads}),
             encoder=encoder_name,

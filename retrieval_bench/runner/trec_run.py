@@ -8,9 +8,8 @@ import numpy as np
 
 from retrieval_bench.datasets.trec import Run, write_run
 from retrieval_bench.errors import UsageError
-from retrieval_bench.files import home
 from retrieval_bench.records import Store
-from retrieval_bench.runner.prepared import opened
+from retrieval_bench.runner.prepared import opened, prepared_folder
 from retrieval_bench.types import TrialRecord
 
 
@@ -29,7 +28,7 @@ def export_run(store: Store, trial: TrialRecord, path: Path) -> int:
         UsageError: the trial kept no answers, or the prepared data was removed.
         DataError: an id holds white space, which a TREC run cannot carry, or the file cannot be written.
     """
-    answers, prepared = store.answers_path(trial.trial_id), home() / "prepared" / trial.dataset_fingerprint
+    answers, prepared = store.answers_path(trial.trial_id), prepared_folder(trial.dataset_fingerprint)
     if not answers.exists():
         why = "no judgments, or it was made by an earlier version" if trial.outcome == "ok" else trial.outcome
         raise UsageError(f"trial {trial.trial_id} ({trial.system}) kept no answers to write as a TREC run: {why}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from retrieval_bench.datasets import fingerprint, own_rows
 from retrieval_bench.encoders import encoded_by, load_encoder
 from retrieval_bench.errors import UsageError
+from retrieval_bench.frame import Frame
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import usable_cores
 from retrieval_bench.records import Store
@@ -29,7 +30,7 @@ class Rebuilt(NamedTuple):
     data: Dataset
 
 
-def whole(data: Dataset) -> Dataset:
+def whole(data: Dataset, frame: Frame) -> Dataset:
     """The data with nothing held out; a query that was a row of the source knows it as its own document.
 
     Exact neighbors are left out, as they are others now.
@@ -41,7 +42,7 @@ def whole(data: Dataset) -> Dataset:
     held = data.held_out
     if held is None:
         return data
-    corpus = _encoded(held, data.corpus.encoder).put_back(data.corpus)
+    corpus = _encoded(held, data.corpus.encoder, frame).put_back(data.corpus)
     queries = {
         split: replace(part, own_rows=own_rows(corpus, part, None, declared=True))
         for split, part in data.queries.items()
@@ -51,7 +52,7 @@ def whole(data: Dataset) -> Dataset:
     return replace(every, fingerprint=fingerprint(every))
 
 
-def _encoded(held: HeldOut, info: EncoderInfo | None) -> HeldOut:
+def _encoded(held: HeldOut, info: EncoderInfo | None, frame: Frame) -> HeldOut:
     if info is None or held.documents.vectors is not None:
         return held
     encoder = load_encoder(info.name)
@@ -61,10 +62,10 @@ def _encoded(held: HeldOut, info: EncoderInfo | None) -> HeldOut:
             f"with {info.revision}; run the benchmark again, or export what was measured (--as-measured)"
         )
     documents: Corpus = encoded_by(encoder, held.documents)
-    return replace(held, documents=documents)
+    return replace(held, documents=replace(documents, vectors=frame.rows(documents.require_vectors())))
 
 
-def over_all_rows(record: TrialRecord, records: Store, data: Dataset, *, tell: OnEvent) -> Rebuilt:
+def over_all_rows(record: TrialRecord, records: Store, data: Dataset, frame: Frame, *, tell: OnEvent) -> Rebuilt:
     """Build a trial's system over all rows, with its parameters, seed, threads and budget, and measure it again.
 
     In a process of its own, as in a run. What was built so before is taken up. Queries that are rows of the data find
@@ -74,13 +75,14 @@ def over_all_rows(record: TrialRecord, records: Store, data: Dataset, *, tell: O
         record: the trial, which ended ``ok``.
         records: of its run.
         data: as it was prepared, with rows held out.
+        frame: in which its vectors are, and stay.
         tell: told of the plan and of everything the trial reports.
 
     Raises:
         UsageError: it does not come out over all rows, as when it breaks the budget there; says why.
         UnavailableError, DataError: see ``whole``.
     """
-    every = whole(data)
+    every = whole(data, frame)
     card = SystemCard(
         name=record.system, summary="over all rows", kind=record.kind, backend=record.backend,
         build=record.build_params, search={name: [value] for name, value in record.search_params.items()},
@@ -89,8 +91,9 @@ def over_all_rows(record: TrialRecord, records: Store, data: Dataset, *, tell: O
     with kept.locked():
         threads = min(record.budget.threads or usable_cores(), usable_cores())
         (plan,) = plan_builds(
-            [card], fingerprint=every.fingerprint, dataset_folder=store(every), out=kept.folder, budget=record.budget,
-            threads=threads, seed=record.seed, depth=record.depth, effort=Effort(seconds=1.0), encoder=None,
+            [card], fingerprint=every.fingerprint, dataset_folder=store(every, frame), out=kept.folder,
+            budget=record.budget, threads=threads, seed=record.seed, depth=record.depth, effort=Effort(seconds=1.0),
+            encoder=None,
         )  # fmt: skip
         (trial,) = plan.trials
         if kept.has(trial.trial_id) and kept.record(trial.trial_id).outcome != "ok":

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 Metric = Literal["ip", "l2", "cos"]
-"""``ip``: inner product. ``l2``: Euclidean. ``cos``: rows are normalised once, where data enters, then ``ip``."""
+"""``ip``: inner product. ``l2``: Euclidean. ``cos``: rows are normalised once, where data enters, then ``ip``.
+
+``frame.Frame`` does that, and moves and scales vectors that float32 arithmetic cannot compare as they are."""
 Split = Literal["train", "tune", "test"]
 
 
@@ -30,10 +32,8 @@ def _check_columns(what: str, ids: Sequence[str], texts: Sequence[str] | None, v
     if texts is not None and len(texts) != len(ids):
         raise DataError(f"{what}: {len(ids)} ids but {len(texts)} texts")
     if vectors is not None:
-        if vectors.ndim != 2 or vectors.dtype != np.float32:
-            raise DataError(
-                f"{what}: vectors must be a float32 array of shape (n, d), not {vectors.dtype} {vectors.shape}"
-            )
+        if vectors.ndim != 2 or vectors.dtype not in (np.float32, np.float64):
+            raise DataError(f"{what}: vectors must be float32 of shape (n, d), not {vectors.dtype} {vectors.shape}")
         if len(vectors) != len(ids):
             raise DataError(f"{what}: {len(ids)} ids but {len(vectors)} vectors")
 
@@ -46,7 +46,8 @@ class Corpus:
         ids: n external ids: those of the source, or its rows (see RowIds), whatever was left out of it.
         texts: n texts, or None for a collection of vectors only.
         titles: n titles, empty where there is none, each the beginning of its text; None where they are not known.
-        vectors: (n, d) float32, possibly memory-mapped, or None before encoding.
+        vectors: (n, d) float32, possibly memory-mapped, or None before encoding. A reader gives float64 where the file
+            has it; indexes get float32 (see ``frame``).
         encoder: what made the vectors of the texts; None where they were given as data.
         id_places: (n,) int32 place of each id in the order of their UTF-8 bytes, where it was worked out beforehand
             (``quality.id_places``): by it equal scores are judged.

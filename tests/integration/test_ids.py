@@ -19,10 +19,11 @@ from rich.console import Console
 import retrieval_bench as rb
 from retrieval_bench.datasets import exact_neighbors, fingerprint, load_dataset
 from retrieval_bench.errors import UsageError
+from retrieval_bench.frame import Frame
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store
 from retrieval_bench.report import table, write_html
-from retrieval_bench.runner.prepared import opened, store
+from retrieval_bench.runner.prepared import frame_of, opened, prepared_folder, store
 from retrieval_bench.runner.whole import over_all_rows, whole
 from retrieval_bench.types import Dataset, RowIds
 
@@ -114,10 +115,12 @@ def test_what_breaks_its_budget_over_all_rows_is_refused(exported: Exported, mon
     monkeypatch.setenv("RETRIEVAL_BENCH_HOME", str(exported.home))
     record = exported.run.winner
     assert record is not None
-    data = opened(exported.home / "prepared" / record.dataset_fingerprint)
+    folder = prepared_folder(record.dataset_fingerprint)
     tight = record.model_copy(update={"budget": rb.Budget(threads=1, index_bytes=4 * D * 550)})
     with pytest.raises(UsageError, match=r"over all 600 rows ended (over_budget|refused).*480 of them.*--as-measured"):
-        over_all_rows(tight, Store(exported.run.folder), data, tell=lambda _event: None)
+        over_all_rows(
+            tight, Store(exported.run.folder), opened(folder), frame_of(folder), tell=lambda _event: None
+        )  # fmt: skip
 
 
 def _npy(folder: Path, vectors: np.ndarray) -> str:
@@ -170,7 +173,7 @@ def test_every_reader_keeps_ids_and_can_put_back(
     prepared = opened(store(replace(data, metric="l2")))
     assert isinstance(prepared.corpus.ids, RowIds) == isinstance(data.corpus.ids, RowIds)
     for part in (data, prepared):
-        every = whole(part)
+        every = whole(part, Frame(asked="l2"))
         assert np.array_equal(every.corpus.require_vectors(), vectors[: rows or 100])
         assert is_right(every.corpus)
         assert every.corpus.texts in (None, list(every.corpus.ids))

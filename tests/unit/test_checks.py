@@ -71,7 +71,7 @@ def test_types_check_their_structure() -> None:
     with pytest.raises(DataError, match="2 ids but 6 vectors"):
         Corpus(ids=["a", "b"], vectors=good())
     with pytest.raises(DataError, match="float32"):
-        Queries(ids=["a"], vectors=np.ones((1, 3)))  # type: ignore[arg-type]
+        Queries(ids=["a"], vectors=np.ones((1, 3), np.int64))
     with pytest.raises(DataError, match="has no texts"):
         Corpus(ids=RowIds(6), vectors=good()).require_texts()
 
