@@ -6,8 +6,11 @@ Commands import what they need when they are called, so that ``--help`` is quick
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +76,19 @@ def main() -> None:
     except RetrievalBenchError as error:
         problems.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
+
+
+def strict_json(value: object, *, indent: int | None = 1) -> str:
+    """JSON that every reader takes: a figure that there is none of (NaN, infinite) is null."""
+    return json.dumps(_finite(value), indent=indent, default=str, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def run_folder(dataset: str | None, out: Path | None) -> Path:

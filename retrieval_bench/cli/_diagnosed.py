@@ -11,7 +11,7 @@ import numpy.typing as npt
 import typer
 from rich.table import Table
 
-from retrieval_bench.cli._app import console
+from retrieval_bench.cli._app import console, strict_json
 from retrieval_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def give(section: Section, *, as_json: bool, html: Path | None, run: Path | None
     if html is not None:
         write_text(html, section.html() + "\n")
     if as_json:
-        typer.echo(section.model_dump_json(indent=1))
+        typer.echo(strict_json(section.model_dump()))
         return
     console.print(section.title, style="bold", markup=False)
     for sentence in section.says:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
 from retrieval_bench.cli._app import problems
 from retrieval_bench.errors import RetrievalBenchError, UnavailableError
+
+if TYPE_CHECKING:
+    from retrieval_bench.runner.run import Run
 
 
 class EachSet:
@@ -39,6 +43,11 @@ class EachSet:
         style = "yellow" if skipped else "red"
         line = f"{name}: {'skipped' if skipped else 'failed'}: {reason.removeprefix(f'{name}: ')}"
         problems.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def judge(self, run: Run) -> None:
+        """Count a set on which no system found anything."""
+        if run.summary.winner is None:
+            self.tell(run.summary.dataset, run.summary.why)
 
     def leave(self) -> None:
         """End the command with exit code 1 where a set failed."""

@@ -48,6 +48,7 @@ def beir(
                 each.tell(done.dataset, done.problem, absent=done.absent)
             else:
                 console.print(table(done.run.records, done.run.summary))
+                each.judge(done.run)
             for file in done.files:
                 console.print(str(file), highlight=False, soft_wrap=True)
     each.leave()

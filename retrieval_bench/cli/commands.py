@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -22,9 +21,15 @@ from retrieval_bench.cli._app import (
     console,
     problems,
     run_folder,
+    strict_json,
 )
 from retrieval_bench.cli.budget import BudgetFile, budget_from
 from retrieval_bench.errors import UsageError
+
+_METRICS = (
+    "nDCG@k, recall@k, MRR, MRR@k, MAP, MAP@k, P@k, success@k or judged@k for any k, or as trec_eval names them "
+    "(ndcg_cut_10, recip_rank); repeat for more (default: the usual ones)."
+)
 
 
 @app.command(
@@ -160,7 +165,7 @@ def results(
         typer.echo(recommended)
         return
     if as_json and sql is None:
-        typer.echo(json.dumps([trial_row(r) for r in Store(folder).records()], indent=1))
+        typer.echo(strict_json([trial_row(r) for r in Store(folder).records()]))
         return
     statement = sql or (
         "select trial_id, system, outcome, search_params, "
@@ -168,7 +173,7 @@ def results(
     )
     columns, rows = ask(folder, statement)
     if as_json:
-        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1, default=str))
+        typer.echo(strict_json([dict(zip(columns, row, strict=True)) for row in rows]))
         return
     shown = Table(*columns)
     for row in rows:
@@ -226,7 +231,7 @@ def search(
 def score(
     run_file: Annotated[Path, typer.Argument(metavar="RUN", help="A TREC run.")],
     qrels_file: Annotated[Path, typer.Argument(metavar="QRELS", help="TREC or BEIR judgments.")],
-    metric: Annotated[list[str] | None, typer.Option(help="Metric; repeat for more.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help=_METRICS)] = None,
     per_query: Annotated[bool, typer.Option("--per-query", help="Also each query's values.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from retrieval_bench.cli._app import Out, app, console
+from retrieval_bench.cli._app import Out, app, console, strict_json
 
 _SIDE = "A trial id, a system of the run --out, a run's folder (its winner), or a TREC run."
 
@@ -37,7 +36,7 @@ def compare(
     share = None if within is None else within / 100
     verdict = judge(a, b, out=out, qrels=qrels, metric=metric, within=share, speed=speed)
     if as_json:
-        typer.echo(json.dumps({"verdict": verdict.word, **asdict(verdict)}, indent=1))
+        typer.echo(strict_json({"verdict": verdict.word, **asdict(verdict)}))
         return
     for line in verdict.lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

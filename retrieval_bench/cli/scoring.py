@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from retrieval_bench.datasets.trec import read_qrels, read_run
-from retrieval_bench.quality import mean, score_run, tie_note
+from retrieval_bench.cli._app import strict_json
+from retrieval_bench.comparison.scored_file import scored_file
+from retrieval_bench.quality import mean, tie_note
 from retrieval_bench.statistics import mean_interval
 
 DEFAULT_METRICS = ("nDCG@10", "recall@100", "MRR@10", "MAP", "P@10", "success@10", "judged@10")
@@ -27,12 +28,7 @@ def print_scores(
     as_json: bool,
 ) -> None:
     """Print means with 95 % intervals, and each query's values where asked for."""
-    run, judged = read_run(run_file), read_qrels(qrels_file)
-    scores = score_run(
-        (run.query_ids, run.document_ids, run.scores),
-        (judged.query_ids, judged.document_ids, judged.grades),
-        metrics or DEFAULT_METRICS,
-    )
+    scores = scored_file(run_file, qrels_file, metrics or DEFAULT_METRICS)
     values = scores.values
     if as_json:
         shown: dict[str, object] = {name: mean(v) for name, v in values.items()}
@@ -41,17 +37,20 @@ def print_scores(
                 "mean": shown,
                 "queries": {n: dict(zip(scores.query_ids, map(float, v), strict=True)) for n, v in values.items()},
             }
-        console.print_json(json.dumps(shown))
+        typer.echo(strict_json(shown))
         return
     table = Table("metric", "mean", "95 % interval", "queries")
     for name, column in values.items():
         low, high = mean_interval(column)
-        table.add_row(name, f"{mean(column):.4f}", f"{low:.4f} to {high:.4f}", str(len(column)))
+        interval = f"{low:.4f} to {high:.4f}" if len(column) > 1 else "none of one query"
+        table.add_row(name, f"{mean(column):.4f}", interval, str(len(column)))
     console.print(table)
     for count, what in ((scores.unanswered, "judged queries are not in the run: they score 0"),
                         (scores.unjudged, "queries of the run have no judgment: they are left out")):  # fmt: skip
         if count:
             console.print(f"{count} {what}", highlight=False)
+    if not scores.judged:
+        console.print("no document of the run is judged: do its ids and those of the judgments belong together?")
     if said := tie_note(scores.ties):
         console.print(f"ties: {said}", highlight=False, markup=False)
     if per_query:

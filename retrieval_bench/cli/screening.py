@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from retrieval_bench.cli._app import app, console, problems
+from retrieval_bench.cli._app import app, console, problems, strict_json
 from retrieval_bench.cli._each import EachSet
 
 
@@ -82,7 +81,7 @@ def screening(
         write_sections(sections, html, title="Screening of systematic reviews", command=command)
         console.print(f"Page: {html}", highlight=False, soft_wrap=True)
     if as_json is not None:
-        write_text(as_json, json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
+        write_text(as_json, strict_json([asdict(outcome) for outcome in outcomes]) + "\n")
         console.print(f"Figures: {as_json}", highlight=False, soft_wrap=True)
     if not outcomes or any(outcome.problem for outcome in outcomes):
         raise typer.Exit(1)

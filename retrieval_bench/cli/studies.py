@@ -63,6 +63,7 @@ def codesearch(
     for name in datasets_of(datasets or ()):
         with each.attempt(name):
             run = _run(name, rankers, encoder, seed, measure_seconds, out)
+            each.judge(run)
             if candidates:
                 found.append(among_others(run, load_dataset(name), candidates=candidates, seed=seed))
             else:
@@ -97,6 +98,9 @@ def litsearch(
     name = dataset or default_dataset()
     run = _run(name, ranker or with_rerank(), encoder, seed, measure_seconds, out)
     _show([litsearch_section(run, load_dataset(name))], html, "Literature search")
+    each = EachSet(named=True)
+    each.judge(run)
+    each.leave()
 
 
 def _run(

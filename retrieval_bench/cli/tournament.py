@@ -58,3 +58,5 @@ def tournament(
         console.print(part)
     write_page(done, done.folder / "tournament.html")
     console.print(f"Report: {done.folder / 'tournament.html'}", highlight=False, soft_wrap=True)
+    if all(each.choice is None for each in done.rounds):
+        raise typer.Exit(1)

@@ -12,11 +12,10 @@ import pyarrow.parquet as pq
 
 from retrieval_bench.comparison.again import asked_again
 from retrieval_bench.comparison.question import Asked, same_question
+from retrieval_bench.comparison.scored_file import scored_file
 from retrieval_bench.comparison.verdict import Finding, Verdict, judge_quality, judge_speed
-from retrieval_bench.datasets.trec import read_qrels, read_run
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home
-from retrieval_bench.quality import score_run
 from retrieval_bench.records import Store
 from retrieval_bench.runner.race import Contender, contender, race, ratio_in_new_processes
 from retrieval_bench.statistics import equivalence_test
@@ -73,6 +72,8 @@ def compare(
             f"({len(first.values)} and {len(second.values)}): measure both on one data set"
         )
     x, y = (np.array([side.values[q] for q in first.values]) for side in (first, second))
+    if np.isnan(x - y).all():
+        raise UsageError(f"{first.name} and {second.name} have no {metric} of any query in common: nothing to compare")
     return Verdict(
         a=first.name,
         b=second.name,
@@ -142,14 +143,9 @@ def _find(name: str, out: Path | None) -> tuple[Store, TrialRecord]:
 
 
 def _trec(a: str, b: str, qrels: Path, metric: str) -> list[tuple[str, _Side]]:
-    judged = read_qrels(qrels)
     sides = []
     for name in (a, b):
-        run = read_run(Path(name))
-        scores = score_run(
-            (run.query_ids, run.document_ids, run.scores), (judged.query_ids, judged.document_ids, judged.grades),
-            [metric],
-        )  # fmt: skip
+        scores = scored_file(Path(name), qrels, [metric])
         ((canonical, column),) = scores.values.items()
         values: dict[str, float] = dict(zip(scores.query_ids, _floats(column), strict=True))
         sides.append((canonical, _Side(name=Path(name).name, values=values)))

@@ -64,7 +64,13 @@ class Finding:
     @property
     def text(self) -> str:
         """One line: what, by how much, how sure, and how small a change would have been seen."""
+        said = "no difference that this test could see" if self.word == "no difference" else self.word
         sure = f"p = {self.p:.2g}" if self.p >= 0.0001 else "p < 0.0001"
+        if self.kind == "difference" and self.n < 2:
+            return f"{self.what}: {self.a:.4f} and {self.b:.4f} on {self.n} query, which tells nothing of others"
+        if self.kind == "difference" and not self.detectable > 0:
+            same = "the same on" if self.change == 0 else f"{self.change:+.4f} on each of"
+            return f"{self.what}: {said}: {same} {self.n:,} queries ({self.a:.4f} and {self.b:.4f}), {sure}"
         if self.kind == "difference":
             by, ends = f"{self.change:+.4f}", f"{self.low:+.4f} to {self.high:+.4f}"
             figures, least = f"{self.a:.4f} and {self.b:.4f}", f"{self.detectable:.4f}"
@@ -75,7 +81,6 @@ class Finding:
             size = f"{self.n:,} rounds"
             if self.processes > 1:
                 ends += f" over {self.processes} pairs of processes"
-        said = "no difference that this test could see" if self.word == "no difference" else self.word
         return (
             f"{self.what}: {said}: {by} ({ends}), {sure}; {figures}; {size} show a change of {least} in 8 of 10 cases"
         )

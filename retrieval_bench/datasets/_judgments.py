@@ -43,6 +43,21 @@ class Judgments:
         """Query ids, document ids and grades."""
         return self.query_ids, self.document_ids, self.grades
 
+    def graded_once(self) -> Judgments:
+        """The same.
+
+        Raises:
+            DataError: a document has two grades for one query; names the second line.
+        """
+        first: dict[tuple[str, str], int] = {}
+        for number, pair in enumerate(zip(self.query_ids, self.document_ids, strict=True)):
+            if first.setdefault(pair, number) != number:
+                raise DataError(
+                    f"{self.place(number)}: judges the query {pair[0]!r} and the document {pair[1]!r} a second time, "
+                    "with another grade; keep one of the lines"
+                )
+        return self
+
     def place(self, number: int) -> str:
         """Source and line of a judgment, for an error."""
         return f"{self.source}:{self.lines[number]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,19 @@ from typing import IO
 
 from retrieval_bench.errors import DataError
 
+BLANK = " \t\n\v\f\r"
+_BLANKS = re.compile(f"[{BLANK}]+")
 _GZIP, _COMPRESS = b"\x1f\x8b", b"\x1f\x9d"  # how packed files begin
 
 
 def plain_or_gzipped(folder: Path, name: str) -> Path | None:
     """``folder/name`` or ``folder/name.gz``, whichever is there."""
     return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+
+
+def blank_separated(line: str) -> list[str]:
+    """The fields of a line of a TREC file, which only ASCII blanks part, as in trec_eval: an id may hold any other."""
+    return _BLANKS.split(line.strip(BLANK)) if line.strip(BLANK) else []
 
 
 def numbered_lines(path: Path, *, fallback: str | None = None) -> Iterator[tuple[int, str]]:

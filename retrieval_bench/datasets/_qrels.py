@@ -9,7 +9,7 @@ from typing import Any
 
 from retrieval_bench.datasets._json_lines import json_lines
 from retrieval_bench.datasets._judgments import JudgmentRows, Judgments
-from retrieval_bench.datasets._lines import numbered_lines
+from retrieval_bench.datasets._lines import BLANK, blank_separated, numbered_lines
 from retrieval_bench.errors import DataError
 
 _KEYS = ("query-id", "corpus-id", "score")
@@ -52,8 +52,8 @@ def read_qrels(path: Path) -> Judgments:
     Raises:
         DataError: a line does not have four fields, a grade is not a whole number, or there is no line.
     """
-    first = next((line for _, line in numbered_lines(path) if line.strip()), "")
-    if len(first.split()) == 3 or first.startswith("{"):
+    first = next((line for _, line in numbered_lines(path) if line.strip(BLANK)), "")
+    if len(blank_separated(first)) == 3 or first.startswith("{"):
         return read_beir_qrels(path)
     rows = JudgmentRows(str(path))
     for number, fields in _rows(path, None):
@@ -67,9 +67,9 @@ def _rows(path: Path, separator: str | None) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each line that is neither blank nor a header."""
     first = True
     for number, line in numbered_lines(path):
-        if not line.strip():
+        if not line.strip(BLANK):
             continue
-        fields = [field.strip() for field in line.split(separator)]
+        fields = blank_separated(line) if separator is None else [f.strip(BLANK) for f in line.split(separator)]
         if not (first and _is_header(fields)):
             yield number, fields
         first = False

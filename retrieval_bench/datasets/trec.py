@@ -18,7 +18,7 @@ from pydantic import Field
 
 from retrieval_bench.datasets._asked import first_texts
 from retrieval_bench.datasets._judgments import joined
-from retrieval_bench.datasets._lines import numbered_lines, plain_or_gzipped
+from retrieval_bench.datasets._lines import BLANK, blank_separated, numbered_lines, plain_or_gzipped
 from retrieval_bench.datasets._qrels import read_qrels as read_qrels
 from retrieval_bench.datasets._splits import SPLIT_NAMES, choose_splits
 from retrieval_bench.datasets._textset import text_dataset, unique_texts
@@ -31,6 +31,8 @@ from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
 from retrieval_bench.types import Dataset, Frozen, IntArray
 
+_RANK = re.compile(r"[+-]?[0-9]{1,18}")
+_SCORE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?inf(?:inity)?|[+-]?nan", re.IGNORECASE)
 _FORMS = ("txt", "tsv", "qrels")  # parts of a qrels file's name that tell nothing of its split
 
 
@@ -139,11 +141,10 @@ def read_run(path: Path) -> Run:
     if not rows:
         raise DataError(f"{path}: holds no results")
     for number, (query_id, _, document_id, rank, score, _tag) in rows:
-        try:
-            ranks.append(int(rank))
-            scores.append(float(score))
-        except ValueError as error:
-            raise DataError(f"{path}:{number}: the rank {rank!r} or the score {score!r} is not a number") from error
+        if not (_RANK.fullmatch(rank) and _SCORE.fullmatch(score)):
+            raise DataError(f"{path}:{number}: the rank {rank!r:.40} or the score {score!r:.40} is not a number")
+        ranks.append(int(rank))
+        scores.append(float(score))
         if math.isnan(scores[-1]):
             raise DataError(f"{path}:{number}: the score is not a number, so the document has no place in the order")
         if (query_id, document_id) in seen:
@@ -163,7 +164,7 @@ def read_run(path: Path) -> Run:
 def _fields(path: Path, count: int, form: str) -> list[tuple[int, list[str]]]:
     rows = []
     for number, line in numbered_lines(path):
-        fields = line.split()
+        fields = blank_separated(line)
         if fields and len(fields) != count:
             raise DataError(f"{path}:{number}: has {len(fields)} fields, not the {count} of {form!r}")
         if fields:
@@ -178,7 +179,7 @@ def write_run(path: Path, run: Run) -> None:
         DataError: an id or the tag holds white space, which the format cannot carry, or the file cannot be written.
     """
     for name in {*run.query_ids, *run.document_ids, run.tag}:
-        if len(name.split()) != 1:
+        if not name or set(name) & set(BLANK):
             raise DataError(f"{path}: {name!r} is empty or holds white space, which a TREC run cannot carry")
     columns = zip(run.query_ids, run.document_ids, run.ranks.tolist(), run.scores.tolist(), strict=True)
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:

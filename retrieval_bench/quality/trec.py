@@ -29,6 +29,7 @@ class RunScores:
         values: by canonical metric name, (m,) float64 in the order of ``query_ids``.
         unanswered: judged queries that the run leaves out; they score 0, as under ``trec_eval -c`` and in ir_measures.
         unjudged: queries of the run that have no judgment; they are left out of ``values``.
+        judged: documents that the run returns for a judged query and that have a judgment.
         ties: how far other orders of equal scores would move the means, for the metrics that they move.
     """
 
@@ -36,6 +37,7 @@ class RunScores:
     values: Mapping[str, Float64Array]
     unanswered: int
     unjudged: int
+    judged: int
     ties: Mapping[str, TieBounds]
 
 
@@ -102,8 +104,15 @@ def score_run(
         values=values,
         unanswered=m - answered,
         unjudged=unjudged,
+        judged=int(np.isin(_pairs(answers, judgments), _pairs(judgments, answers)).sum()),
         ties=tie_bounds(ranking, judged, values, complete=True),
     )
+
+
+def _pairs(columns: _Columns, others: _Columns) -> IntArray:
+    """One number per query and document, the same in both columns."""
+    stride = 1 + max(int(part.documents.max(initial=0)) for part in (columns, others))
+    return columns.queries * stride + columns.documents
 
 
 def _numbers(first: Sequence[str], second: Sequence[str]) -> tuple[pa.StringArray, IntArray, IntArray]:

@@ -155,7 +155,7 @@ class Lucene:
         found = self._found.fromTopDocs(top, self._searcher)
         if self.params.rm3 and len(found.scores):
             found = self._expanded(found, query, text, k)
-        return np.array(found.docids, dtype="U").astype(np.int64), np.array(found.scores, np.float32)
+        return np.array(found.docids, dtype="U").astype(np.int64), _untied(np.array(found.scores, np.float32))
 
     def _expanded(self, found: Any, query: Any, text: str, k: int) -> Any:
         arguments = self._arguments()
@@ -187,6 +187,17 @@ class Lucene:
         with _told(f"{folder}: cannot be read as a Lucene index", java, ArtifactError):
             ranker._open(java, folder / _FOLDER, params)
         return ranker
+
+
+def _untied(scores: FloatArray) -> FloatArray:
+    """(k,) scores of which none equals the one before: Lucene's order of equal scores is part of its answer.
+
+    So does Anserini (``ScoreTiesAdjusterReranker``) before it writes a run, for trec_eval would order them otherwise.
+    """
+    while len(equal := np.flatnonzero(scores[1:] >= scores[:-1])):
+        for place in equal:
+            scores[place + 1] = np.nextafter(scores[place], np.float32(-np.inf))
+    return scores
 
 
 def _documents(corpus: Corpus, params: LuceneParams) -> Sequence[dict[str, str]]:

@@ -145,6 +145,10 @@ def _closing(shown: Sequence[Row], records: Sequence[TrialRecord], summary: RunS
                 "settings were chosen on the queries that are reported, so figures are optimistic; "
                 "--tune-share 0.5 chooses on half of them and reports the others",
             )
+    for row in shown:
+        if row.trial.outcome == "ok" and row.trial.value(summary.primary) == 0:
+            said = next(iter(row.trial.notes), "")
+            yield _line("Found nothing", text.one_line(f"{row.trial.system}, {summary.primary} 0. {said}"), "yellow")
     failed = failures(records)
     for failure in failed:
         yield _line("Failed", text.failure_line(failure), style="yellow")

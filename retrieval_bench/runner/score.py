@@ -24,6 +24,7 @@ PerQuery = dict[str, npt.NDArray[np.float64]]
 JUDGED_METRICS = (
     "nDCG@10", "recall@5", "recall@20", "recall@100", "MRR", "MRR@10", "MAP", "P@10", "P@30", "success@10", "judged@10",
 )  # fmt: skip
+UNMATCHED = "no document was returned"  # how a note on queries without any answer begins
 NEIGHBOR_CUTS = (1, 10, 100)
 
 
@@ -59,6 +60,18 @@ def score(dataset: Dataset, split: str, hits: Hits, *, kind: Literal["index", "r
 def ranking(dataset: Dataset, split: str, hits: Hits, *, depth: int) -> Ranking:
     """The answers as they are judged: in the order of trec_eval, the queries' own documents taken out."""
     return ranked(hits, dataset.corpus, own_rows=dataset.queries[split].own_rows, k=depth)
+
+
+def said_of_unmatched(hits: Hits, backend: str) -> str:
+    """One sentence on queries without any answer, and what mends it; empty where each has one."""
+    empty = int((hits.rows < 0).all(axis=1).sum())
+    if not empty:
+        return ""
+    return (
+        f"{UNMATCHED} for {empty:,} of {len(hits.rows):,} queries: they share no term with any document as {backend} "
+        "tells terms apart, at spaces and punctuation. Where the language is written without spaces, put spaces "
+        "between its words in texts and queries, or use a ranker of vectors with an encoder of that language (dense)."
+    )
 
 
 def said_of_ties(dataset: Dataset, split: str, judged: Ranking, values: PerQuery) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from retrieval_bench.records import Store, Turns
 from retrieval_bench.runner.finals import near_the_fastest
+from retrieval_bench.runner.score import UNMATCHED
 from retrieval_bench.statistics import tied_with_best
 from retrieval_bench.types import TrialRecord
 
@@ -50,6 +51,8 @@ def choose(
 ) -> Choice:
     """Choose a setting for every system, then the winner.
 
+    What found nothing at all (a figure of 0) is shown and never recommended, however few queries it is compared on.
+
     Args:
         store: where the per-query values stand.
         records: all trials of the run.
@@ -68,18 +71,23 @@ def choose(
 
     def good(candidates: Sequence[TrialRecord]) -> list[TrialRecord]:
         """Those good enough that speed may decide between them."""
+        found = [r for r in candidates if r.value(name)]
         if primary.startswith("neighbor_recall"):
             enough = [r for r in candidates if (r.value(name) or 0) >= recall_target]
             return enough or [max(candidates, key=lambda r: r.value(name) or 0)]
-        tied = _tied(store, candidates, primary, split)
-        return [r for r in candidates if tied[r.trial_id]]
+        tied = _tied(store, found or candidates, primary, split)
+        return [r for r in found or candidates if tied[r.trial_id]]
 
     chosen = {system: max(good(trials), key=_speed) for system, trials in by_system.items()}
     # A ranker's speed holds the encoding of the query, an index's does not: they compete among their own kind.
-    field = [r for r in chosen.values() if r.kind == "ranker"] or list(chosen.values())
+    able = [r for r in chosen.values() if r.value(name)]
+    field = [r for r in able if r.kind == "ranker"] or able or list(chosen.values())
     if not field:
         return Choice(chosen={}, winner=None, why="No system finished within the budget.", tied=(), primary=primary,
                       selected_on=split)  # fmt: skip
+    if not able:
+        return Choice(chosen={system: r.trial_id for system, r in chosen.items()}, winner=None, tied=(),
+                      why=_found_nothing(field, name), primary=primary, selected_on=split)  # fmt: skip
     finalists = good(field)
     winner, lead = max(finalists, key=_speed), ""
     near = [finalists[place] for place in near_the_fastest([_speed(r) for r in finalists])]
@@ -94,13 +102,13 @@ def choose(
     if primary.startswith("neighbor_recall"):
         why = _by_recall(winner, finalists, f"{primary} {recall_target:g}", (winner.value(name) or 0) >= recall_target)
     else:
-        why = _by_judgments(winner, finalists, primary)
+        why = _by_judgments(winner, finalists, primary, alone=len(field) == 1)
     on = "chosen on the tune queries" if split == "tune" else "chosen on the test queries, which flatters it"
     return Choice(
         chosen={system: r.trial_id for system, r in chosen.items()},
         winner=winner.trial_id,
         why=f"{why}{lead}; {on}.{_doubt(winner, field, reported, primary, split)}",
-        tied=tuple(t for t, is_tied in reported.items() if is_tied),
+        tied=tuple(r.trial_id for r in field if reported[r.trial_id] and r.value(primary)),
         primary=primary,
         selected_on=split,
         turns=turns,
@@ -113,7 +121,16 @@ def _by_recall(winner: TrialRecord, finalists: Sequence[TrialRecord], wanted: st
     return f"{winner.system} is the fastest of {len(finalists)} systems that reach {wanted}"
 
 
-def _by_judgments(winner: TrialRecord, finalists: Sequence[TrialRecord], primary: str) -> str:
+def _found_nothing(field: Sequence[TrialRecord], name: str) -> str:
+    names = ", ".join(r.system for r in field)
+    notes = dict.fromkeys(note for r in field for note in r.notes if note.startswith(UNMATCHED))
+    return " ".join([f"{name} is 0 on every query for {names}: nothing right was found, so nothing is recommended.",
+                     *notes])  # fmt: skip
+
+
+def _by_judgments(winner: TrialRecord, finalists: Sequence[TrialRecord], primary: str, *, alone: bool) -> str:
+    if alone:
+        return f"{winner.system} is the only {winner.kind} with a result, so its {primary} was compared with no other"
     if len(finalists) == 1:
         return f"{winner.system} has the best {primary}, and no other is statistically tied with it"
     others = ", ".join(r.system for r in finalists if r is not winner)

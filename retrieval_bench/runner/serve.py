@@ -24,7 +24,7 @@ from retrieval_bench.records import Store
 from retrieval_bench.runner import measurements as made
 from retrieval_bench.runner.failure import outcome_of
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, TrialPlan
-from retrieval_bench.runner.score import PerQuery, ranking, said_of_ties, score
+from retrieval_bench.runner.score import PerQuery, ranking, said_of_ties, said_of_unmatched, score
 from retrieval_bench.runner.worker import Line
 from retrieval_bench.scorers import calls_of_process
 from retrieval_bench.statistics import mean_interval
@@ -119,9 +119,11 @@ class Server:
         return values
 
     def _judged(self, hits: dict[str, Hits], values: dict[str, PerQuery], notes: list[str]) -> Ranking | None:
-        """The reported answers as they were judged, where they were; tells of ties that would move a figure."""
+        """The reported answers as they were judged, where they were; notes lacking answers, and ties that count."""
         if "test" not in hits or "test" not in self.dataset.qrels:
             return None
+        if said := said_of_unmatched(hits["test"], self.plan.card.backend):
+            notes.append(said)
         judged = ranking(self.dataset, "test", hits["test"], depth=self.plan.depth)
         if said := said_of_ties(self.dataset, "test", judged, values["test"]):
             notes.append(said)

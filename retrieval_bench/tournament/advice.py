@@ -32,7 +32,7 @@ def advised(
         The method's name, None where no method fits, the sentence, and the speeds that decided where they did.
     """
     at = f"At {budget:g} bytes per vector"
-    usable = [s for s in found if s.outcome == "ok" and s.quality]
+    usable = [s for s in found if s.outcome == "ok" and any(m.value for m in s.quality.values())]
     if not usable:
         return None, f"{at} no method fits this collection.", None
     leaders = [s for s in usable if s.leads] or [s for s in usable if _RECALL in s.tied]

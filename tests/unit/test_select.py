@@ -14,7 +14,7 @@ Values = npt.NDArray[np.float64]
 
 def add(
     store: Store, system: str, setting: int, qps: float, *, metric: str, test: Values, tune: Values | None = None,
-    kind: str = "index", outcome: str = "ok",
+    kind: str = "index", outcome: str = "ok", notes: tuple[str, ...] = (),
 ) -> TrialRecord:  # fmt: skip
     values = {"test": {metric: test}} | ({"tune": {metric: tune}} if tune is not None else {})
     found: list[Measurement] = [*quality(values), exact("batch_qps", "1/s", qps, direction="higher")]
@@ -23,7 +23,7 @@ def add(
             trial_id=f"{system}-{setting}", build_id=system, dataset="d", dataset_fingerprint="f", documents=10,
             dimensions=2,
             queries=len(test), depth=10, system=system, kind=kind, backend=system, card_hash="", build_params={},
-            search_params={"s": setting}, seed=0, budget=Budget(), outcome=outcome, measurements=found,
+            search_params={"s": setting}, seed=0, budget=Budget(), outcome=outcome, measurements=found, notes=notes,
             started="2026-01-01", seconds=1, code={}, machine={}, libraries={},
         )
     )  # fmt: skip
@@ -131,3 +131,29 @@ def test_measuring_in_turns_names_the_fastest_of_those_that_come_near_each_other
 def test_speeds_that_cannot_be_told_apart_are_said_so() -> None:
     turns = Turns(qps={"a": 100.0, "b": 99.0}, ratio=1.01, low=0.98, high=1.03, rounds=20)
     assert "not told from B in speed (1.01 times its queries, 0.98 to 1.03)" in turns.said("B")
+
+
+def test_what_found_nothing_is_never_recommended(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "nDCG@10"
+    nothing, some = np.zeros(3), np.array([1.0, 0.0, 1.0])  # too few queries to tell the two apart
+    bm25 = add(store, "bm25", 0, 5000, metric=m, test=nothing, kind="ranker", notes=("no document was returned ...",))
+    dense = add(store, "dense", 0, 50, metric=m, test=some, kind="ranker")
+    flat = add(store, "flat", 0, 9000, metric=m, test=some)
+    choice = choose(store, [bm25, dense], primary=m, recall_target=0.95)
+    assert choice.winner == "dense-0"
+    assert choice.tied == ("dense-0",)
+    assert set(choice.chosen) == {"bm25", "dense"}, "it is shown all the same"
+    assert choose(store, [bm25, flat], primary=m, recall_target=0.95).winner == "flat-0"
+    none = choose(store, [bm25], primary=m, recall_target=0.95)
+    assert none.winner is None
+    assert none.tied == ()
+    assert "nDCG@10 is 0 on every query for bm25" in none.why
+    assert "no document was returned" in none.why
+
+
+def test_where_nothing_was_compared_it_says_so(tmp_path: Path) -> None:
+    store, m = Store(tmp_path), "nDCG@10"
+    alone = add(store, "bm25", 0, 1000, metric=m, test=noisy(0.4, 1), kind="ranker")
+    assert "bm25 is the only ranker with a result" in choose(store, [alone], primary=m, recall_target=0.95).why
+    other = add(store, "dense", 0, 50, metric=m, test=noisy(0.7, 2), kind="ranker")
+    assert "no other is statistically tied" in choose(store, [alone, other], primary=m, recall_target=0.95).why
