@@ -4,12 +4,17 @@ The exact matrix (test queries x documents) is scored once and kept in the home 
 Every system is an ordinary ranker of the suite; all get the same number of calls per query, and differ in what they
 know beforehand: ANNCUR, ADACUR and AXN the anchors' scores, dense + rerank an encoder, bm25 + rerank the words.
 
+Equal calls per query hide the calls of a build. The last columns say what re-ranking the dense encoder's hits would
+have to spend per query for the same recall@10, which the exact matrix tells for every depth, and after how many queries
+what that saves has paid for the build.
+
     python scripts/bench_cur.py scifact --queries 150
     python scripts/bench_cur.py pystdlib --items 2000 --queries 60 --anchors 50 --cross-encoder FOLDER --calls 50 100
 """
 
 import argparse
 import json
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,6 +31,7 @@ from retrieval_bench.measure.machine import code, machine
 from retrieval_bench.quality import evaluate, ranked, with_places
 from retrieval_bench.rankers._cur.anchors import scored
 from retrieval_bench.registry import rankers
+from retrieval_bench.report.calls import paid_after
 from retrieval_bench.scorers import Metered, load_scorer
 from retrieval_bench.specs import params
 from retrieval_bench.statistics import difference_interval, mean_interval
@@ -77,6 +83,20 @@ def recalls(rows: IntArray, exact: IntArray) -> dict[str, Any]:
     }
 
 
+def calls_for(order: IntArray, found: IntArray, recall: float) -> int:
+    """Fewest calls per query with which re-ranking finds this mean share of the exact answers.
+
+    Args:
+        order: (m, n) all documents as the first stage has them: c calls score the first c of them.
+        found: (m, k) the exact answers; one that was scored is among the re-ranked first k.
+        recall: to reach.
+    """
+    place = np.empty(order.shape, np.int64)
+    np.put_along_axis(place, order, np.broadcast_to(np.arange(order.shape[1]), order.shape), axis=1)
+    needed = np.sort(np.take_along_axis(place, found, axis=1), axis=None) + 1
+    return int(needed[max(0, math.ceil(recall * needed.size - 1e-9) - 1)])
+
+
 def drawn(matrix: Any, calls: int, seed: int) -> Hits:
     """Random documents, re-ranked."""
     rng = np.random.default_rng(seed)
@@ -102,6 +122,9 @@ def main(arguments: argparse.Namespace) -> None:
         return dict(evaluate(ranked(hits, corpus), data.qrels["test"], ["nDCG@10"]))
 
     quality = judged(make_hits(order, np.take_along_axis(matrix, order, axis=1)))["nDCG@10"]
+    dense = rankers.get("dense")()
+    dense.build(data.corpus, dense.BuildParams(), Budget())
+    first = dense.rank(asked, n).rows
     learn = next((Examples(queries=data.queries[s]) for s in ("train", "tune") if s in data.queries), None)
     table: list[dict[str, Any]] = [
         summary("every pair", n, {**recalls(order, order), "nDCG@10": quality}, None, 0, 0.0)
@@ -128,6 +151,10 @@ def main(arguments: argparse.Namespace) -> None:
         "scorer": {**scorer, "revision": meter.scorer.revision}, "machine": machine(), "code": code(),
         "python": platform.python_version(), "rows": table,
     }  # fmt: skip
+    for row in table:
+        if row["build_scorer_calls"]:
+            row["rerank_calls"] = calls_for(first, order[:, :10], row["recall@10"]["mean"])
+            row["paid_after"] = paid_after(row["build_scorer_calls"], row["calls"], row["rerank_calls"])
     text = markdown(facts)
     print(text)
     if arguments.out:
@@ -152,12 +179,16 @@ def markdown(facts: Mapping[str, Any]) -> str:
         f"anchor queries, scorer {facts['scorer']['scorer']}. In brackets: gain over {BASELINE} at equal calls, 95 % "
         "paired bootstrap interval.",
         "",
-        "| calls | system | recall@1 | recall@10 | recall@100 | nDCG@10 | calls of the build |",
-        "|---:|---|---|---|---|---|---:|",
+        "| calls | system | recall@1 | recall@10 | recall@100 | nDCG@10 | calls of the build | of re-ranking for "
+        "that recall@10 | paid after queries |",
+        "|---:|---|---|---|---|---|---:|---:|---:|",
     ]
     for row in facts["rows"]:
         cells = [cell(row.get(name)) for name in ("recall@1", "recall@10", "recall@100", "nDCG@10")]
-        lines.append(f"| {row['calls']} | {row['system']} | {' | '.join(cells)} | {row['build_scorer_calls']:,} |")
+        paid = [f"{row['rerank_calls']:,}", f"{row['paid_after']:,}"] if "paid_after" in row else ["", ""]
+        paid[1] = paid[1].replace("inf", "never")
+        cells += [f"{row['build_scorer_calls']:,}", *paid]
+        lines.append(f"| {row['calls']} | {row['system']} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

@@ -22,6 +22,7 @@ from retrieval_bench.records.section import Section
 from retrieval_bench.records.section import shown as cell
 from retrieval_bench.records.summary import RunSummary
 from retrieval_bench.report import facts, text
+from retrieval_bench.report.calls import calls_lines
 from retrieval_bench.report.columns import MEMORY, OVERVIEW_RANK, columns, present
 from retrieval_bench.report.figures import figures
 from retrieval_bench.report.rows import failures, interval, per_vector, recall_name, rows
@@ -55,6 +56,7 @@ def render(records: Sequence[TrialRecord], summary: RunSummary, sections: Sequen
             rows=shown,
             winner=winner,
             failures=failures(records),
+            calls=[text.one_line(line) for line in calls_lines(shown, summary.primary)],
             columns=[c for c in present(candidates, [row.trial for row in shown]) if c.rank <= OVERVIEW_RANK],
             trial_columns=present(candidates, records),
             memory={name: title for name, title in MEMORY.items() if any(t.value(name) is not None for t in records)},

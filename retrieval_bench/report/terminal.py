@@ -12,6 +12,7 @@ from rich.text import Text
 
 from retrieval_bench.records.summary import RunSummary
 from retrieval_bench.report import text
+from retrieval_bench.report.calls import calls_lines
 from retrieval_bench.report.columns import Column, columns, present
 from retrieval_bench.report.rows import Row, failures, recall_name, rows
 from retrieval_bench.types import TrialRecord
@@ -149,6 +150,8 @@ def _closing(shown: Sequence[Row], records: Sequence[TrialRecord], summary: RunS
         if row.trial.outcome == "ok" and row.trial.value(summary.primary) == 0:
             said = next(iter(row.trial.notes), "")
             yield _line("Found nothing", text.one_line(f"{row.trial.system}, {summary.primary} 0. {said}"), "yellow")
+    for line in calls_lines(shown, summary.primary):
+        yield _line("Calls", text.one_line(line))
     failed = failures(records)
     for failure in failed:
         yield _line("Failed", text.failure_line(failure), style="yellow")

@@ -64,6 +64,8 @@ class Corpus:
         _check_columns("corpus", self.ids, self.texts, self.vectors)
         if self.titles is not None and len(self.titles) != len(self.ids):
             raise DataError(f"corpus: {len(self.ids)} ids but {len(self.titles)} titles")
+        if self.id_places is not None and len(self.id_places) != len(self.ids):
+            raise DataError(f"corpus: {len(self.ids)} ids but {len(self.id_places)} places of them")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -92,6 +92,14 @@ def test_page_answers_the_question(page: Callable[..., Page]) -> None:
     assert found.tags.count("figure") == 4
 
 
+def test_page_says_when_the_calls_of_a_build_have_paid(page: Callable[..., Page]) -> None:
+    figures = {"nDCG@10": 0.6, "scorer_calls": 100.0, "build_scorer_calls": 64_000.0}
+    record = made_up_run.trial("cur", "cur-0", figures, kind="ranker")
+    found = page([record], winner="cur-0", tied=("cur-0",)).text
+    assert "(5,183 a query) from 13 queries on" in found
+    assert "No other system shown" not in found, "there was none"
+
+
 def test_vectors_without_an_encoder_are_searched_by_vectors(page: Callable[..., Page]) -> None:
     records = list(made_up_run.indexes())
     assert "index.search(vectors, k=10)" in page(records, winner="flat-0", tied=("flat-0",), encoder=None).text

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from made_up_run import trial
 from rich.console import Console
 
 from retrieval_bench.report import table
+from retrieval_bench.report.calls import paid_after
 from retrieval_bench.types import TrialRecord
 
 
@@ -97,3 +99,37 @@ def test_an_ascii_pipe_gets_ascii() -> None:
     console.print(table(made_up_run.run(), made_up_run.summary(description="Résumé", why="É.")))
     console.file.flush()
     assert b"0.7030 +/-0.0300" in raw.getvalue()
+
+
+def called(system: str, quality: float, calls: float | None, build: float = 0) -> TrialRecord:
+    figures = {"nDCG@10": quality, "batch_qps": 10.0}
+    figures |= {} if calls is None else {"scorer_calls": calls, "build_scorer_calls": build}
+    return trial(system, f"{system}-0", figures, kind="ranker")
+
+
+def test_after_how_many_queries_the_calls_of_a_build_have_paid() -> None:
+    records = [
+        called("residual", 0.6, 100, 64_000), called("deep", 0.65, 900), called("better", 0.7, 100),
+        called("dense", 0.4, 100), called("free", 0.6, None),
+    ]  # fmt: skip
+    said = " ".join(shown(1000, records, winner="better-0", tied=(), selected_on="test").split())
+    assert (
+        "Calls: residual: 64,000 scorer calls at its build and 100 a query; fewer than scoring every document "
+        "(5,183 a query) from 13 queries on, never fewer than better (100 a query, at least as good), "
+        "fewer than deep (900 a query) from 80 queries on, never fewer than free (0 a query, at least as good)"
+    ) in said
+    assert said.count("Calls:") == 1
+    assert "dense (100" not in said
+
+
+def test_what_pays_when() -> None:
+    assert paid_after(64_000, 100, 900) == 80
+    assert paid_after(64_001, 100, 900) == 81
+    assert math.isinf(paid_after(1, 100, 100))
+
+
+def test_a_system_that_found_nothing_is_pointed_at() -> None:
+    nothing = trial("bm25", "bm25-0", {"nDCG@10": 0.0}, kind="ranker", notes=("no document was returned for any.",))
+    said = shown(300, [nothing, called("dense", 0.4, None)], winner="dense-0", tied=())
+    assert "Found nothing: bm25, nDCG@10 0. no document was returned for any." in said
+    assert said.count("Found nothing") == 1
