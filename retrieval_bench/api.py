@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench import registry
 from retrieval_bench.artifact import CANARY_QUERIES, FORMAT_VERSION, Manifest, Searcher, check_place
-from retrieval_bench.checks import check_ids, check_vectors, ids_as_strings
+from retrieval_bench.checks import check_ids, check_vectors
 from retrieval_bench.encoders import cached_encode, load_encoder
-from retrieval_bench.errors import UsageError
+from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.files import home
 from retrieval_bench.frame import Frame
+from retrieval_bench.given import given_ids, given_number, given_texts, given_vectors
+from retrieval_bench.metric_words import metric_named
 from retrieval_bench.records import Store
 from retrieval_bench.runner.execute import OnEvent
 from retrieval_bench.runner.prepared import frame_of, opened, prepared_folder
@@ -30,7 +31,7 @@ def build(
     *,
     texts: Sequence[str] | None = None,
     ids: Sequence[str | int] | npt.NDArray[Any] | None = None,
-    metric: Metric = "cos",
+    metric: str = "cos",
     budget: Budget | None = None,
     encoder: str | None = None,
     train_queries: npt.NDArray[Any] | None = None,
@@ -42,10 +43,11 @@ def build(
 
     Args:
         backend: name of a backend (``ivf_opq``) or ranker (``bm25``), or of a card, whose parameters then hold.
-        vectors: (n, d) of any real dtype, for an index; or give ``texts`` and they are encoded.
+        vectors: (n, d) of any real dtype, for an index, as an array or what becomes one (lists, a data frame); or give
+            ``texts`` and they are encoded.
         texts: n documents, for a ranker or to be encoded.
         ids: n unique ids, strings or whole numbers, which become strings; None numbers the rows.
-        metric: how vectors compare; ``cos`` normalises them.
+        metric: how vectors compare: ``cos``, which normalises them, ``ip``, ``l2``, or another name of one of these.
         budget: limits; automatic parameters are chosen to fit.
         encoder: name of the encoder of texts; None is the packaged one.
         train_queries: (m, d) sample of queries for methods that learn from them.
@@ -54,17 +56,23 @@ def build(
         **settings: build parameters of the backend.
 
     Raises:
-        UsageError: neither vectors nor texts, unknown backend or setting.
+        UsageError: neither vectors nor texts, unknown backend, metric or setting.
         DataError: data that cannot be indexed (see ``checks``).
         BudgetError: nothing fits the budget; says what would.
     """
     if vectors is None and texts is None:
         raise UsageError("give vectors or texts to build from")
+    metric = metric_named(metric)
+    seed = given_number(seed, what="seed", low=0, high=2**31 - 1)
+    texts = None if texts is None else given_texts(texts, source="texts")
+    vectors = None if vectors is None else given_vectors(vectors, source="vectors")
+    if vectors is not None and vectors.ndim != 2:
+        raise DataError(f"vectors: must have the shape (n, d), not {vectors.shape}")
     card = system_cards().get(backend)
     name = card.backend if card else backend
     settings = {**(card.build if card else {}), **settings}
     n = len(vectors) if vectors is not None else len(texts or ())
-    names = RowIds(n) if ids is None else ids_as_strings(ids, source="build")
+    names = RowIds(n) if ids is None else given_ids(ids, source="ids")
     check_ids(names, source="build", what="document")
     if len(names) != n or (texts is not None and len(texts) != n):
         raise UsageError(f"{n} documents need as many ids and texts, not {len(names)} and {len(texts or ())}")
@@ -83,15 +91,14 @@ def build(
     info = None
     if vectors is None:
         model = load_encoder(encoder)
-        vectors, info = cached_encode(model, list(texts or ())), EncoderInfo(name=model.name, revision=model.revision)
-    vectors = np.asarray(vectors)
+        vectors, info = cached_encode(model, texts or []), EncoderInfo(name=model.name, revision=model.revision)
     check_vectors(vectors, source="vectors", metric=metric)
     frame = Frame.of(vectors, metric, source="vectors")
     if frame.served not in index.metrics:
         raise UsageError(f"{name} does not serve the metric {metric!r}")
     learn = None
     if train_queries is not None:
-        train_queries = np.asarray(train_queries)
+        train_queries = given_vectors(train_queries, source="train_queries")
         check_vectors(train_queries, source="train_queries", metric=metric, dim=vectors.shape[1])
         sample, _ = frame.queries(train_queries, source="train_queries")
         learn = Queries(ids=RowIds(len(sample)), vectors=sample, split="train")

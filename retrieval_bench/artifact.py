@@ -6,7 +6,7 @@ Layout: ``manifest.json``; ``documents/`` (ids and, where known, texts) and ``ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +20,10 @@ from retrieval_bench.arrays import load_strings, save_strings
 from retrieval_bench.canaries import read_canaries, same_answer, write_canaries
 from retrieval_bench.checks import check_ids, check_k, check_vectors
 from retrieval_bench.encoders import encode_queries, load_encoder
-from retrieval_bench.errors import ArtifactError, DataError, UnavailableError, UsageError
+from retrieval_bench.errors import ArtifactError, UnavailableError, UsageError
 from retrieval_bench.files import atomic_folder
 from retrieval_bench.frame import Frame
+from retrieval_bench.given import given_texts, given_vectors
 from retrieval_bench.manifest import FORMAT_VERSION, Manifest, facts_of, verified, write_manifest
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.protocols import Encoder, Index, Ranker
@@ -75,15 +76,15 @@ class Searcher:
         return f"<Searcher {m.name}: {m.documents:,} documents, {m.dimensions} dimensions, {m.build_params}>"
 
     def search(
-        self, queries: str | Sequence[str] | Sequence[float] | Sequence[Sequence[float]] | npt.NDArray[Any],
+        self, queries: str | Iterable[str] | Iterable[float] | Iterable[Iterable[float]] | npt.NDArray[Any],
         k: int = 10, **settings: Any,
     ) -> Answers:  # fmt: skip
         """Answer texts, or vectors where the system is an index.
 
         Args:
-            queries: one text, a list of texts, or vectors (m, d) or (d,) of any real dtype, as an array or as lists of
-                numbers. Under the metric ``cos`` they need not be normalised.
-            k: results per query, 1 to n.
+            queries: one text, texts, or vectors (m, d) or (d,) of any real dtype, as an array or what becomes one
+                (lists of numbers, a data frame). Under the metric ``cos`` they need not be normalised.
+            k: results per query, 1 to n, of any integer type.
             **settings: search parameters in place of those the system was chosen with (indexes only).
 
         Raises:
@@ -92,14 +93,9 @@ class Searcher:
                 scores that do not fit float32.
             CardError: an unknown setting; names the nearest ones.
         """
-        check_k(k, self.manifest.documents)
-        if isinstance(queries, str):
-            queries = [queries]
-        texts: list[Any] = [] if isinstance(queries, np.ndarray) else list(queries)
-        if isinstance(queries, np.ndarray) or (texts and not isinstance(texts[0], str)):
-            hits = self._search_vectors(_vectors(queries), k, settings)
-        else:
-            hits = self._search_texts(texts, k, settings)
+        k = check_k(k, self.manifest.documents)
+        texts, vectors = _told_apart(queries)
+        hits = self._search_texts(texts, k, settings) if vectors is None else self._search_vectors(vectors, k, settings)
         if hits.rows.max(initial=-1) >= self.manifest.documents:
             raise ArtifactError(f"{self.manifest.name}: its engine names documents beyond those it was built from")
         ids = tuple(tuple(self.ids[int(r)] for r in row if r >= 0) for row in hits.rows)
@@ -273,11 +269,13 @@ def _differences(made_with: dict[str, str]) -> str:
     return "; ".join(changed) or "same library versions, so another processor"
 
 
-def _vectors(queries: Any) -> npt.NDArray[Any]:
-    try:
-        vectors = np.atleast_2d(np.asarray(queries))
-    except ValueError as error:
-        raise DataError("queries: the vectors have different lengths; give lists of the same length") from error
-    if vectors.dtype.kind not in "fiub":
-        raise DataError(f"queries: hold values of type {vectors.dtype}, not numbers; give texts or vectors")
-    return vectors
+def _told_apart(queries: Any) -> tuple[list[str], npt.NDArray[Any] | None]:
+    """Queries as texts, or as vectors (m, d)."""
+    if isinstance(queries, str):
+        return given_texts([queries], source="queries"), None
+    if not hasattr(queries, "__array__") and isinstance(queries, Iterable):
+        queries = list(queries) if not isinstance(queries, bytes | bytearray | Mapping | set) else queries
+    several = isinstance(queries, list) or np.ndim(queries) == 1
+    if several and (len(queries) == 0 or any(isinstance(query, str) for query in queries)):
+        return given_texts(list(queries), source="queries"), None
+    return [], np.atleast_2d(given_vectors(queries, source="queries"))

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.errors import DataError, UsageError
+from retrieval_bench.errors import DataError
+from retrieval_bench.given import given_number
 from retrieval_bench.types import Corpus, FloatArray, Metric, RowIds
 
 _BLOCK_VALUES = 1 << 24  # values looked at together: bounds the temporary memory of a pass
@@ -64,32 +65,14 @@ def check_ids(ids: Sequence[str], *, source: str, what: str) -> None:
     raise DataError(f"{source}: the {what} id {double!r} occurs more than once; ids must be unique")
 
 
-def ids_as_strings(ids: Sequence[Any] | npt.NDArray[Any], *, source: str) -> Sequence[str]:
-    """Ids as data sets hold them: whole numbers become their digits.
-
-    Raises:
-        DataError: an id is neither text nor a whole number; names the first and its type.
-    """
-    if isinstance(ids, RowIds):
-        return ids
-    for place, each in enumerate(ids):
-        if not isinstance(each, str | int | np.integer) or isinstance(each, bool):
-            raise DataError(
-                f"{source}: the id at place {place} is of the type {type(each).__name__} ({each!r:.60}); "
-                "ids must be strings or whole numbers"
-            )
-    return [str(each) for each in ids]
-
-
-def check_k(k: int, corpus: Corpus | int) -> None:
-    """Refuse k < 1 and k > n.
+def check_k(k: int, corpus: Corpus | int) -> int:
+    """Refuse k < 1 and k > n; returns k, of whatever integer type it is, as Python's.
 
     Raises:
         UsageError: says which k can be asked for.
     """
     n = corpus if isinstance(corpus, int) else len(corpus)
-    if not 1 <= k <= n:
-        raise UsageError(f"k = {k} cannot be answered: ask for 1 to {n} of the {n} documents")
+    return given_number(k, what="k", low=1, high=n, mend=f"cannot be answered: ask for 1 to {n} of the {n} documents")
 
 
 def normalised(vectors: npt.NDArray[Any]) -> FloatArray:

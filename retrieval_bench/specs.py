@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from retrieval_bench.errors import CardError, UnknownNameError, nearest
 from retrieval_bench.files import home
+from retrieval_bench.metric_words import metric_of
 from retrieval_bench.types import Budget, Frozen, Metric, Params
 
 P = TypeVar("P", bound=BaseModel)
@@ -42,6 +43,11 @@ class DatasetCard(Frozen):
     queries_are_documents: bool = Field(default=False, description="take each query's own document out of its hits")
     options: dict[str, Any] = Field(default_factory=dict, description="settings of the reader")
     path: Path | None = Field(default=None, exclude=True, description="set when the data set was asked for by path")
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _by_any_name(cls, metric: object) -> object:
+        return (metric_of(metric) if isinstance(metric, str) else None) or metric
 
 
 class Range(Frozen):
@@ -104,6 +110,11 @@ class SystemCard(Frozen):
         return [dict(zip(self.search, combination, strict=True)) for combination in itertools.product(*values)]
 
 
+def _plain(value: Any) -> Any:
+    """A number of NumPy's, or of what behaves as such, as Python's."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
 def validated(model: type[P], data: Mapping[str, Any], *, where: str) -> P:
     """Make a model from plain data; ``where`` names the card in an error.
 
@@ -111,7 +122,7 @@ def validated(model: type[P], data: Mapping[str, Any], *, where: str) -> P:
         CardError: every unknown key (with the nearest valid names) and every bad value, on one line.
     """
     try:
-        return model.model_validate(dict(data))
+        return model.model_validate({key: _plain(value) for key, value in data.items()})
     except ValidationError as error:
         problems = []
         for problem in error.errors():

@@ -204,20 +204,24 @@ def _export(trial: str, folder: Path, *, out: Path | None, texts: bool = True, a
         how += f", without {done.manifest.held_out:,} rows that were held out to ask with"
     console.print(f"{done.manifest.name}: {len(done):,} documents written to {folder} ({how})", highlight=False)
     asked = '["text"]' if done.manifest.kind == "ranker" or done.manifest.encoder else "vectors"
-    console.print(f"Use it: retrieval_bench.load({str(folder)!r}).search({asked}, k=10)", highlight=False, markup=False)
+    console.print(
+        f"Use it: retrieval_bench.load({str(folder)!r}).search({asked}, k={min(10, len(done))})",
+        highlight=False,
+        markup=False,
+    )
 
 
 @app.command(epilog='Example: `retrieval-bench search ./my-index "read a file line by line"`')
 def search(
     folder: Annotated[Path, typer.Argument(help="An exported index.")],
     text: Annotated[str, typer.Argument(help="The query.")],
-    k: Annotated[int, typer.Option("--k", help="Results.")] = 5,
+    k: Annotated[int | None, typer.Option("--k", help="Results (default: 5, or all where there are fewer).")] = None,
 ) -> None:
     """Ask an exported index a question on the terminal."""
     from retrieval_bench.artifact import load
 
     searcher = load(folder)
-    answer = searcher.search(text, k=k)
+    answer = searcher.search(text, k=min(5, len(searcher)) if k is None else k)
     for rank, (name, row, score) in enumerate(zip(answer.ids[0], answer.rows[0], answer.scores[0], strict=False), 1):
         console.print(f"{rank:>3}  {score:8.4f}  {name}", highlight=False, markup=False)
         if searcher.texts is not None:

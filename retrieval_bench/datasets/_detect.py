@@ -7,6 +7,7 @@ from pathlib import Path
 from retrieval_bench.datasets._lines import plain_or_gzipped
 from retrieval_bench.datasets._vector_folder import type_suffix
 from retrieval_bench.datasets.clef_tar import is_clef_tar
+from retrieval_bench.datasets.table import holds_vectors
 from retrieval_bench.errors import DataError
 from retrieval_bench.specs import DatasetCard
 
@@ -23,8 +24,9 @@ _READER_BY_SUFFIX = {
     ".npz": "npy",
     ".parquet": "parquet",
     ".csv": "screening",
+    ".tsv": "table",
 }
-_FOLDER_SUFFIXES = {s: r for s, r in _READER_BY_SUFFIX.items() if r != "hdf5" and s not in (".npz", ".csv")}
+_FOLDER_SUFFIXES = {s: r for s, r in _READER_BY_SUFFIX.items() if r != "hdf5" and s not in (".npz", ".csv", ".tsv")}
 _ACCEPTED = (
     "a BEIR folder (corpus.jsonl, queries.jsonl, qrels/), a TREC folder (topics*, qrels*, documents), "
     "MS MARCO (collection.tsv, queries.*.tsv, qrels.*.tsv), "
@@ -51,6 +53,8 @@ def card_for_path(path: Path) -> DatasetCard:
     reader = _READER_BY_SUFFIX.get(type_suffix(path)) if path.is_file() else _folder_reader(path)
     if reader is None:
         raise DataError(f"{path}: not a data set that can be read; accepted: {_ACCEPTED}")
+    if reader == "screening" and path.is_file() and holds_vectors(path):
+        reader = "table"
     name = path.stem if path.is_file() else path.resolve().name
     return DatasetCard.model_validate(
         {"name": name, "summary": f"read from {path.name}", "reader": reader, "path": path}

@@ -6,7 +6,6 @@ import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from retrieval_bench.checks import check_ids, check_vectors
 from retrieval_bench.datasets._apart import learn_apart, share_queries
@@ -15,10 +14,11 @@ from retrieval_bench.datasets._detect import card_for_path, looks_like_path
 from retrieval_bench.datasets._download import download_folder, fetch, how_to_get, local_name
 from retrieval_bench.datasets._fingerprint import fingerprint
 from retrieval_bench.datasets._own import mark_own
-from retrieval_bench.errors import DataError, UnavailableError, UnknownNameError, UsageError
+from retrieval_bench.errors import DataError, RetrievalBenchError, UnavailableError, UnknownNameError, UsageError
+from retrieval_bench.metric_words import metric_named
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, dataset_cards
-from retrieval_bench.types import Corpus, Dataset, HeldOut, Metric
+from retrieval_bench.types import Corpus, Dataset, HeldOut
 
 _IR_DATASETS = "ir_datasets:"
 
@@ -26,7 +26,7 @@ _IR_DATASETS = "ir_datasets:"
 def load_dataset(
     name: str,
     *,
-    metric: Metric | None = None,
+    metric: str | None = None,
     rows: int | None = None,
     queries: int | None = None,
     tune_share: float | None = None,
@@ -37,7 +37,8 @@ def load_dataset(
 
     Args:
         name: of a dataset card; a path to a file or folder; or a name of ir_datasets, alone or as ``ir_datasets:NAME``.
-        metric: how vectors compare, in place of what the file or card says; for data that comes as vectors.
+        metric: how vectors compare (``ip``, ``l2``, ``cos`` or another name of these), in place of what the file or
+            card says; for data that comes as vectors.
         rows: keep the first rows of the source's corpus only, those of them that are held out counted; for vectors
             without judgments.
         queries: keep the first queries of each split only.
@@ -60,12 +61,13 @@ def load_dataset(
     for what, limit in (("rows", rows), ("queries", queries)):
         if limit is not None and limit < 1:
             raise UsageError(f"{what} = {limit}: at least 1 must be kept")
+    metric = None if metric is None else metric_named(metric)
     try:
         card = _card(name)
         path = _locate(card, progress=progress)
         if metric is not None:
-            card = card.model_copy(update={"metric": _metric(metric)})
-        dataset: Dataset = readers.get(card.reader)(card, path)
+            card = card.model_copy(update={"metric": metric})
+        dataset = _read(card, path)
     except OSError as error:
         raise DataError(
             f"{error.filename or name}: cannot be read ({error.strerror or error}); "
@@ -160,12 +162,6 @@ def _locate(card: DatasetCard, *, progress: bool) -> Path | None:
     return fetch(card, progress=progress)
 
 
-def _metric(name: str) -> str:
-    if name not in get_args(Metric):
-        raise UsageError(f"metric = {name!r} must be one of {', '.join(get_args(Metric))}")
-    return name
-
-
 def _limited(dataset: Dataset, rows: int | None, queries: int | None) -> Dataset:
     if rows is not None:
         dataset = _first_rows(dataset, rows)
@@ -197,6 +193,24 @@ def _first_rows(dataset: Dataset, rows: int) -> Dataset:
         vectors=corpus.vectors[:stay],
     )
     return replace(dataset, corpus=kept, neighbors={}, held_out=held)
+
+
+def _read(card: DatasetCard, path: Path | None) -> Dataset:
+    """What the card's reader makes of the files; whatever a library raises on damaged ones is said of them."""
+    reader = readers.get(card.reader)
+    try:
+        dataset: Dataset = reader(card, path)
+    except (RetrievalBenchError, ImportError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        said = " ".join(str(error).split())
+        raise DataError(
+            f"{path or card.name}: cannot be read by the reader {card.reader!r} ({type(error).__name__}: {said:.200}); "
+            "it is damaged or of another format, get it again"
+        ) from error
+    return dataset
 
 
 def _held_out_note(dataset: Dataset, held: HeldOut) -> str:

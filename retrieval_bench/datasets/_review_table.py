@@ -70,5 +70,6 @@ def _place(path: Path, header: Sequence[str], names: Sequence[str]) -> int:
             return header.index(name)
     others = f" (or {', '.join(names[1:])})" if names[1:] else ""
     raise DataError(
-        f"{path}: has no column {names[0]!r}{others}; a review has a header line with title, abstract and included"
+        f"{path}: has no column {names[0]!r}{others}; a review has a header line with title, abstract and included, "
+        "a table of vectors nothing but columns of numbers and one of ids"
     )

@@ -9,29 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from retrieval_bench.datasets._asked import listed
-from retrieval_bench.datasets._vectorset import Given, as_floats, vector_dataset
+from retrieval_bench.datasets._hdf5_file import Hdf5File
+from retrieval_bench.datasets._vectorset import Given, vector_dataset
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
 from retrieval_bench.specs import DatasetCard, validated
 from retrieval_bench.types import Dataset, FloatArray, Frozen, Metric, RowIds
 
-_METRICS: dict[str, Metric] = {
-    "euclidean": "l2",
-    "angular": "cos",
-    "cosine": "cos",
-    "normalized": "cos",
-    "dot": "ip",
-    "ip": "ip",
-    "hamming": "l2",
-}
 _PADDING = -1  # stands where a query has fewer neighbors than others
 _BLOCK_VALUES = 1 << 24  # values looked at together: bounds the temporary memory of a pass
 
@@ -47,28 +37,30 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read an ann-benchmarks or VIBE file.
 
     ``test`` are the test queries and ``learn`` the training queries. float64 stays, all other number types become
-    float32; data that lies in one piece in the file stays memory-mapped. Hamming distance is served as ``l2`` on 0/1
-    values, where the squared distance is the number of bits that differ; packed bits are unpacked. ``neighbors`` are
-    kept unless the card asks for another metric than the file's, or some are padded with -1. Zero vectors, of which
-    some public sets hold a few, are left out under ``cos``, as are the neighbors then.
+    float32; float32 data that lies in one piece in the file stays memory-mapped. Hamming distance is served as ``l2`` on
+    0/1 values, where the squared distance is the number of bits that differ; bits are unpacked where the attributes say
+    that they are packed (``point_type`` binary, or as many dimensions as there are bits). ``neighbors`` are kept unless
+    another metric is asked for than the file's, or some are padded with -1. Zero vectors, of which some public sets hold
+    a few, are left out under ``cos``, as are the neighbors then. What is not as in the file is a note.
 
     Raises:
         DataError: not an HDF5 file, cut short, data sets missing or of shapes that do not fit, attributes that do not
-            describe the data, sets instead of vectors (``jaccard``), or neighbors that are wrong.
+            describe the data, sets instead of vectors (``jaccard``), neighbors that are wrong, or links and storage
+            that lead out of the file.
     """
     options = validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None:
         raise DataError(f"{card.name}: needs an HDF5 file")
     try:
         with h5py.File(path, "r") as file:
-            return _read(_File(file, path), card, options)
+            return _read(Hdf5File(file, path), card, options)
     except (OSError, RuntimeError, KeyError) as error:  # h5py reports damage as any of these
         if isinstance(error, PermissionError | FileNotFoundError):
             raise
         raise DataError(f"{path}: cannot be read as HDF5 ({error}); the file is damaged, get it again") from error
 
 
-def _read(file: _File, card: DatasetCard, options: Options) -> Dataset:
+def _read(file: Hdf5File, card: DatasetCard, options: Options) -> Dataset:
     stated = file.metric()
     metric = card.metric or stated or "l2"
     splits = {str(split): name for split, name in card.splits.items()}
@@ -85,8 +77,10 @@ def _read(file: _File, card: DatasetCard, options: Options) -> Dataset:
             queries[split], query_ids[split], more = _with_direction(vectors, f"{split} queries")
             notes += more
     given: dict[str, Given] = {}
-    if metric == stated and not notes:  # neighbors of other rows would be of no use
+    if metric == stated and not notes:
         given, notes = _given(file, splits, corpus.shape[1])
+    elif any(_neighbors_of(name) in file.names() for name in splits.values()):
+        notes.append(f"the neighbors in the file are computed anew: {_why_anew(file, metric)}")
     return vector_dataset(
         card,
         source=str(file.path),
@@ -100,18 +94,31 @@ def _read(file: _File, card: DatasetCard, options: Options) -> Dataset:
     )
 
 
-def _given(file: _File, splits: Mapping[str, str], d: int) -> tuple[dict[str, Given], list[str]]:
+def _why_anew(file: Hdf5File, metric: Metric) -> str:
+    if file.metric() is None:
+        return "it does not say by which distance they were found"
+    if file.metric() != metric:
+        return f"they were found by {file.distance()}, and {metric} is asked for"
+    return "they were found among other rows"
+
+
+def _neighbors_of(name: str) -> str:
+    """The data set of the neighbors of a set of queries."""
+    return "neighbors" if name == "test" else f"{name}_neighbors"
+
+
+def _given(file: Hdf5File, splits: Mapping[str, str], d: int) -> tuple[dict[str, Given], list[str]]:
     """Neighbors by split, and a note of those that are left out since they are padded."""
     given, notes = {}, []
     for split, name in splits.items():
-        prefix = "" if name == "test" else f"{name}_"
-        if f"{prefix}neighbors" not in file.names():
+        neighbors = _neighbors_of(name)
+        if neighbors not in file.names():
             continue
-        rows = file.values(f"{prefix}neighbors")
+        rows = file.values(neighbors)
         if (rows == _PADDING).any():
-            notes.append(f"{f'{prefix}neighbors'!r} are padded with {_PADDING}, so they are computed anew")
+            notes.append(f"{neighbors!r} are padded with {_PADDING}, so they are computed anew")
         else:
-            given[split] = Given(rows, file.scores(f"{prefix}distances", d))
+            given[split] = Given(rows, file.scores(neighbors.removesuffix("neighbors") + "distances", d))
     return given, notes
 
 
@@ -126,69 +133,3 @@ def _with_direction(vectors: FloatArray, what: str) -> tuple[FloatArray, RowIds,
     note = f"zero vectors have no direction under 'cos' and are left out of the {what}: rows {listed(zero)}"
     rows = np.flatnonzero(kept)
     return vectors[rows], RowIds.of(rows), [note]
-
-
-class _File:
-    """An open file and what its attributes say."""
-
-    def __init__(self, file: h5py.File, path: Path) -> None:
-        self._file, self.path = file, path
-        self._distance = self._text("distance").lower()
-        self._packed = self._text("point_type").lower() == "binary"
-        if self._text("type") == "sparse" or self._distance == "jaccard":
-            raise DataError(f"{path}: holds sets (jaccard), which vector indexes do not serve")
-        if self._distance and self._distance not in _METRICS:
-            raise DataError(f"{path}: unknown distance {self._distance!r}; known: {', '.join(_METRICS)}")
-
-    def _text(self, key: str) -> str:
-        value = self._file.attrs.get(key, "")
-        return value.decode() if isinstance(value, bytes) else str(value)
-
-    def names(self) -> list[str]:
-        """Names of the data sets."""
-        return [name for name, item in self._file.items() if isinstance(item, h5py.Dataset)]
-
-    def metric(self) -> Metric | None:
-        """Our metric for the file's distance; None when it has none."""
-        return _METRICS.get(self._distance)
-
-    def values(self, name: str) -> npt.NDArray[Any]:
-        """All values of a data set, memory-mapped where they lie in one piece."""
-        if name not in self.names():
-            raise DataError(f"{self.path}: has no data set {name!r} (found: {', '.join(self.names()) or 'none'})")
-        data = self._file[name]
-        offset = data.id.get_offset()  # None where the data is chunked, compressed, empty or in another file
-        if offset is not None and offset % 4 == 0 and data.dtype == np.dtype("<f4"):
-            return np.memmap(self.path, dtype="<f4", mode="r", offset=offset, shape=data.shape)
-        array: npt.NDArray[Any] = data[...]
-        return array
-
-    def vectors(self, name: str) -> FloatArray:
-        """(n, d) float32 of a data set, unpacked where it holds bits."""
-        values = self.values(name)
-        stated = self._file.attrs.get("dimension")
-        if self._packed and values.ndim == 2:
-            if values.dtype != np.uint8:
-                raise DataError(f"{self.path}: {name!r} holds {values.dtype}, packed bits are uint8")
-            bits = 8 * values.shape[1]
-            d = bits if stated is None else int(stated)
-            if not bits - 8 < d <= bits:
-                raise DataError(f"{self.path}: says {d} dimensions, but {name!r} holds {bits} bits in a row")
-            return np.unpackbits(values, axis=1, count=d).astype(np.float32)
-        vectors = as_floats(values, source=f"{self.path}: {name!r}")
-        if stated is not None and vectors.shape[1] != int(stated):
-            raise DataError(
-                f"{self.path}: says {int(stated)} dimensions, but {name!r} has rows of {vectors.shape[1]} values"
-            )
-        return vectors
-
-    def scores(self, name: str, d: int) -> npt.NDArray[np.floating] | None:
-        """Distances of the file, between vectors of d values, as scores by our convention; None when it has none."""
-        if name not in self.names():
-            return None
-        distances = np.asarray(self.values(name), np.float64)
-        if self._distance == "hamming":  # bits that differ (VIBE), or their share (older ann-benchmarks files)
-            return -distances * d if (distances % 1).any() else -distances
-        if self._distance == "euclidean":
-            return -(distances**2)
-        return -distances if self.metric() == "ip" else 1 - distances

@@ -12,11 +12,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from retrieval_bench.datasets._asked import listed
 from retrieval_bench.datasets._judgments import JudgmentRows
+from retrieval_bench.datasets._tables import read_parquet
 from retrieval_bench.datasets._textset import text_dataset, title_and_text, unique_texts
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
@@ -100,14 +98,10 @@ def _table(root: Path, part: str, columns: tuple[str, ...]) -> tuple[list[dict[s
         )
     rows: list[dict[str, Any]] = []
     for file in files:
-        try:
-            with pq.ParquetFile(file) as opened:
-                missing = [column for column in columns if column not in opened.schema_arrow.names]
-                if missing:
-                    raise DataError(f"{file}: has no column {missing[0]!r}; LitSearch has {', '.join(columns)}")
-                rows += opened.read(columns=list(columns)).to_pylist()
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{file}: is not a Parquet file ({error}); get it again") from error
+        table = read_parquet(file, columns)
+        if missing := [column for column in columns if column not in table.column_names]:
+            raise DataError(f"{file}: has no column {missing[0]!r}; LitSearch has {', '.join(columns)}")
+        rows += table.select(list(columns)).to_pylist()
     return rows, root / part
 
 

@@ -5,7 +5,9 @@ Other names of the two are ``base`` with ``query``, as TEXMEX has them, and ``tr
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_bench.datasets._bounds import check_claim
 from retrieval_bench.datasets._vectorset import Given, as_floats, vector_dataset
 from retrieval_bench.errors import CardError, DataError
 from retrieval_bench.registry import readers
@@ -74,10 +77,30 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     if path.suffix != ".npz":
         return {"corpus": _load(path)}
     try:
+        _check_claims(path)
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise _damaged(path, error) from error
+
+
+def _check_claims(path: Path) -> None:
+    """Refuse arrays whose headers claim other sizes than the archive unpacks to, for NumPy allocates what they say.
+
+    Raises:
+        DataError: of a member that would be far larger than its file, or is no array.
+        ValueError, BadZipFile: damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            where = f"{path}: {member.filename!r:.80}"
+            check_claim(member.file_size, member.compress_size, source=where)
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                header = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
+                shape, _, dtype = header(file)
+                if file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
+                    raise DataError(f"{where}: is not as long as an array of {dtype} {shape} is; save it anew")
 
 
 def _load(path: Path) -> npt.NDArray[Any]:

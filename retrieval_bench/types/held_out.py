@@ -52,7 +52,7 @@ class HeldOut:
         stays[self.places] = False
         vectors = None
         if kept.vectors is not None:
-            vectors = np.empty((len(stays), kept.dim), np.float32)
+            vectors = np.empty((len(stays), kept.dim), kept.vectors.dtype)
             vectors[stays], vectors[self.places] = kept.vectors, self.documents.require_vectors()
         order = np.empty(len(stays), np.int64)  # of each place, the row in kept or, counted on, in those held out
         order[stays], order[self.places] = np.arange(len(kept)), len(kept) + np.arange(len(self))

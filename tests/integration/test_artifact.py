@@ -194,7 +194,7 @@ def test_five_lines_in_an_application_search_text(tmp_path: Path) -> None:
         (lambda: rb.build("flat", vectors()).search(vectors()[:1, :5]), DataError, "5 dimensions, 16 are needed"),
         (lambda: rb.build("flat", vectors()).search(["text"]), UsageError, "has no encoder"),
         (lambda: rb.build("flat", vectors()).search([[1.0], [1.0, 2.0]]), DataError, "different lengths"),
-        (lambda: rb.build("flat", vectors()).search(np.array([["text"] * 16])), DataError, "not numbers"),
+        (lambda: rb.build("flat", vectors()).search(np.array([["text"] * 16])), DataError, "not real numbers"),
         (lambda: rb.build("bm25", texts=TEXTS).search(vectors()[:1]), UsageError, "ranks texts"),
         (lambda: rb.build("bm25", texts=TEXTS).search([1.0, 2.0]), UsageError, "ranks texts"),
         (lambda: rb.build("bm25", texts=TEXTS).search([]), DataError, "no query"),

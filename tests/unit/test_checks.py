@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from retrieval_bench.checks import check_ids, check_k, check_vectors, ids_as_strings, normalised
+from retrieval_bench.checks import check_ids, check_k, check_vectors, normalised
 from retrieval_bench.errors import DataError, UsageError
+from retrieval_bench.given import given_ids
 from retrieval_bench.types import Corpus, Queries, RowIds
 
 
@@ -46,13 +47,13 @@ def test_duplicate_and_absent_ids() -> None:
 
 def test_whole_numbers_become_ids_and_other_types_are_named() -> None:
     for ids in ([7, 8], np.array([7, 8], np.uint8), ["7", np.int64(8)], np.array(["7", "8"])):
-        found = ids_as_strings(ids, source="x")
+        found = given_ids(ids, source="x")
         assert found == ["7", "8"]
         assert {type(each) for each in found} == {str}
-    assert ids_as_strings(rows := RowIds(3), source="x") is rows
+    assert given_ids(rows := RowIds(3), source="x") is rows
     for wrong, kind in ((8.0, "float"), (True, "bool"), (None, "NoneType"), (b"8", "bytes")):
         with pytest.raises(DataError, match=f"x: the id at place 1 is of the type {kind}"):
-            ids_as_strings(["7", wrong], source="x")
+            given_ids(["7", wrong], source="x")
 
 
 @pytest.mark.parametrize("k", [0, -1, 6])
@@ -79,7 +80,7 @@ def test_types_check_their_structure() -> None:
 def test_row_ids_behave_as_a_list_of_strings() -> None:
     ids = RowIds(4)
     assert list(ids) == ["0", "1", "2", "3"]
-    assert ids[1:3] == ["1", "2"]
+    assert list(ids[1:3]) == ["1", "2"]
     assert ids[-1] == "3"
     with pytest.raises(IndexError):
         ids[4]

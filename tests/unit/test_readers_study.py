@@ -200,5 +200,5 @@ def test_bad_litsearch(tmp_path: Path) -> None:
         load_dataset(str(folder))
     write_litsearch(folder, PAPERS, QUESTIONS)
     (folder / "query" / "broken.parquet").write_bytes(b"not parquet")
-    with pytest.raises(DataError, match=r"broken.parquet: is not a Parquet file"):
+    with pytest.raises(DataError, match=r"broken.parquet: cannot be read as Parquet"):
         load_dataset(str(folder))
