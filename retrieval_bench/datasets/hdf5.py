@@ -37,11 +37,11 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     """Read an ann-benchmarks or VIBE file.
 
     ``test`` are the test queries and ``learn`` the training queries. float64 stays, all other number types become
-    float32; float32 data that lies in one piece in the file stays memory-mapped. Hamming distance is served as ``l2`` on
-    0/1 values, where the squared distance is the number of bits that differ; bits are unpacked where the attributes say
-    that they are packed (``point_type`` binary, or as many dimensions as there are bits). ``neighbors`` are kept unless
-    another metric is asked for than the file's, or some are padded with -1. Zero vectors, of which some public sets hold
-    a few, are left out under ``cos``, as are the neighbors then. What is not as in the file is a note.
+    float32; float32 data that lies in one piece in the file stays memory-mapped. Hamming distance is served as ``l2``
+    on 0/1 values, where the squared distance is the number of bits that differ; bits are unpacked where the attributes
+    say that they are packed (``point_type`` binary, or as many dimensions as there are bits). ``neighbors`` are kept
+    unless another metric is asked for than the file's, or some are padded with -1. Zero vectors, of which some public
+    sets hold a few, are left out under ``cos``, as are the neighbors then. What is not as in the file is a note.
 
     Raises:
         DataError: not an HDF5 file, cut short, data sets missing or of shapes that do not fit, attributes that do not

@@ -23,12 +23,12 @@ TEXTS = [f"crane number {i} lifts" for i in range(N)]
 
 
 @pytest.fixture(scope="module")
-def flat() -> Searcher:
+def flat() -> Any:
     return build("flat", X)
 
 
 @pytest.fixture(scope="module")
-def bm25() -> Searcher:
+def bm25() -> Any:
     return build("bm25", texts=TEXTS)
 
 

@@ -273,7 +273,7 @@ def test_the_metric_of_files_of_vectors_can_be_chosen(tmp_path: Path) -> None:
     assert load_dataset(name, metric="Inner-Product").metric == "ip"
     assert len({load_dataset(name, metric=metric).fingerprint for metric in ("ip", "l2", "cos")}) == 3
     with pytest.raises(UsageError, match=r"is not known; there are: ip \(inner product or dot\), l2 \(euclidean"):
-        load_dataset(name, metric="hamming")  # type: ignore[arg-type]
+        load_dataset(name, metric="hamming")
 
 
 def test_texts_have_no_metric_to_choose(tmp_path: Path) -> None:

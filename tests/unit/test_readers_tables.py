@@ -12,7 +12,6 @@ from made_up_files import gaussian
 
 from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.errors import DataError
-from retrieval_bench.runner.whole import whole
 from retrieval_bench.types import Dataset
 
 ROWS = gaussian(50, 3)
@@ -20,7 +19,8 @@ NAMES = [f"word{i}" for i in range(50)]
 
 
 def everything(data: Dataset) -> tuple[list[str], np.ndarray]:
-    every = whole(data).corpus
+    assert data.held_out is not None
+    every = data.held_out.put_back(data.corpus)
     return list(every.ids), every.require_vectors()
 
 
