@@ -6,7 +6,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -48,16 +48,20 @@ def numbered_lines(path: Path, *, fallback: str | None = None) -> Iterator[tuple
                 line = raw.rstrip(b"\r\n")
                 if number == 1:
                     line = line.removeprefix(b"\xef\xbb\xbf")
-                try:
-                    yield number, line.decode()
-                except UnicodeDecodeError as error:
-                    if fallback is None:
-                        raise DataError(
-                            f"{path}:{number}: is not UTF-8 text ({error.reason}); convert the file"
-                        ) from error
-                    yield number, line.decode(fallback)
+                yield number, _decoded(line, fallback, where=f"{path}:{number}")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path}: damaged or cut short after line {number} ({error}); get the file again") from error
+
+
+def _decoded(line: bytes, fallback: str | None, *, where: str) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        with suppress(UnicodeDecodeError):
+            if fallback is not None:
+                return line.decode(fallback)
+        others = f", and not {fallback} either" if fallback else ""
+        raise DataError(f"{where}: is not UTF-8 text ({error.reason}){others}; convert the file") from error
 
 
 def first_bytes(path: Path, count: int = 4096) -> bytes:

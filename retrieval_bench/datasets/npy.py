@@ -6,6 +6,7 @@ Other names of the two are ``base`` with ``query``, as TEXMEX has them, and ``tr
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -80,7 +81,7 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         _check_claims(path)
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, tokenize.TokenError) as error:
         raise _damaged(path, error) from error
 
 
@@ -106,7 +107,7 @@ def _check_claims(path: Path) -> None:
 def _load(path: Path) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, tokenize.TokenError) as error:
         raise _damaged(path, error) from error
     return array
 
