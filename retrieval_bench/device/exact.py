@@ -1,21 +1,26 @@
-"""Exact search: products in few bits find candidates, float32 decides, and a bound says where that is proof."""
+"""Exact search: products in few bits find candidates, float64 decides, and a bound says what else must be looked at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import torch
 
+from retrieval_bench.device.bound import Reach, reach_of, slack
 from retrieval_bench.device.choose import Precision
-from retrieval_bench.device.operand import Operand, Reach, as_operand, error_bound, reach_of
-from retrieval_bench.device.products import chosen_scores, group_max
-from retrieval_bench.device.select import best_groups, members, top
+from retrieval_bench.device.operand import Operand, as_operand
+from retrieval_bench.device.products import GROUP, chosen_scores, exact_scores, group_max
+from retrieval_bench.device.select import best_groups, members, ranked
 from retrieval_bench.device.stream import streamed
 from retrieval_bench.types import FloatArray, Metric
 
 MORE_GROUPS = 6  # opened beyond k: what is left out then lies further below the k-th best, and the proof succeeds
-_ROUNDING = 2.0**-22
+_MORE_ROWS = 16  # compared in float64 beyond k, for the same reason
+_BLOCK_VALUES = 1 << 20  # of groups and rows of queries that are looked at again
+_SQUARES_ROWS = 1 << 14
+_LARGEST = float(torch.finfo(torch.float32).max)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,26 +39,32 @@ class Part:
     rounded: Operand
     reach: Reach
 
+    def in_full(self) -> Part:
+        """The same, multiplied in float32."""
+        length = self.reach.length + self.reach.error
+        reach = Reach(length=torch.nextafter(length, length + torch.inf), error=0 * self.reach.error, bias=self.reach.bias)
+        return replace(self, rounded=Operand(values=self.vectors, bias=self.rounded.bias), reach=reach)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """Answers to m queries.
 
     Attributes:
-        rows: (m, k) int64, best first.
+        rows: (m, k) int64, best first, equal scores by ascending row.
         scores: (m, k) float32.
-        proven: (m,) bool: no document left out can score as well as the last of these, computed in float32. Where it is
-            False, documents that are equal up to rounding, duplicates for one, may stand for each other.
+        again: (m,) bool: the products did not prove the answer, and more documents were compared in float64.
     """
 
     rows: torch.Tensor
     scores: torch.Tensor
-    proven: torch.Tensor
+    again: torch.Tensor
 
 
 def half_squares(vectors: torch.Tensor) -> torch.Tensor:
     """(n,) float32 minus half of the squared lengths: the bias that makes products rank by Euclidean distance."""
-    return vectors.square().sum(dim=1).mul_(-0.5)
+    blocks = [part.double().square_().sum(dim=1).mul_(-0.5).float() for part in vectors.split(_SQUARES_ROWS)]
+    return torch.cat(blocks)
 
 
 def part_of(start: int, vectors: torch.Tensor, precision: Precision, metric: Metric) -> Part:
@@ -78,62 +89,128 @@ class Streamed:
 
 
 def exact_search(queries: torch.Tensor, parts: list[Part] | Streamed, k: int, metric: Metric) -> Found:
-    """The k best documents of each query.
+    """The k best documents of each query, by float64 scores rounded to 24 bits, equal ones by ascending row.
 
-    What the products leave unproven is searched again with float32 products, whose error is rounding alone.
+    Three sieves: products, of which the best groups are opened; float32 scores of their documents, computed directly;
+    float64 scores of the best of those. Where what a sieve held back may, by the bound on its rounding, still belong
+    to the k best, every group that may hold such a document is opened and compared in float64. So the answer is exact
+    whatever the data; data whose products say little (rows that differ by less than their lengths' rounding, copies)
+    take longer.
 
     Args:
         queries: (m, d) float32 on the device of the parts.
-        parts: all documents; they are read once for all queries, and again where something is left unproven.
+        parts: all documents, which are read once.
         k: at most the number of documents.
         metric: of the parts.
     """
-    found = _searched(queries, parts, k, metric, again=False)
-    doubtful = torch.nonzero(~found.proven)[:, 0]
-    if len(doubtful) and _are_rounded(parts):
-        anew = _searched(queries[doubtful], parts, k, metric, again=True)
-        found.rows[doubtful], found.scores[doubtful] = anew.rows, anew.scores
-        found.proven[doubtful] = anew.proven
-    return found
-
-
-def _are_rounded(parts: list[Part] | Streamed) -> bool:
-    """Whether products are of fewer bits than float32; streamed parts are not read to tell."""
-    if isinstance(parts, Streamed):
-        return parts.precision != "float32"
-    return any(part.rounded.values.dtype != torch.float32 for part in parts)
-
-
-def _searched(queries: torch.Tensor, parts: list[Part] | Streamed, k: int, metric: Metric, *, again: bool) -> Found:
     m = len(queries)
-    rows = torch.full((m, 0), -1, dtype=torch.int64, device=queries.device)
-    scores, bound = torch.empty((m, 0), device=queries.device), torch.full((m,), -torch.inf, device=queries.device)
+    rows = torch.empty((m, 0), dtype=torch.int64, device=queries.device)
+    scores = torch.empty((m, 0), dtype=torch.float64, device=queries.device)
+    again = torch.zeros(m, dtype=torch.bool, device=queries.device)
     for part in parts:
-        documents = part
-        if again:
-            documents = Part(
-                start=part.start,
-                vectors=part.vectors,
-                rounded=Operand(values=part.vectors, bias=part.rounded.bias),
-                reach=Reach(
-                    length=part.reach.length + part.reach.error, error=0 * part.reach.error, bias=part.reach.bias
-                ),
-            )
-        slots, left = candidates(queries, documents, k + MORE_GROUPS)
-        values = chosen_scores(queries, documents.vectors, slots, metric)
-        here, best = top(values, torch.where(slots < 0, slots, slots + part.start), k)
-        rows, scores = top(torch.cat([scores, best], dim=1), torch.cat([rows, here], dim=1), k)
-        bound = torch.maximum(bound, left)
-    last = scores[:, -1] if scores.shape[1] else bound
-    if metric == "l2":
-        lengths = queries.square().sum(dim=1)
-        last = (last + lengths) / 2 - (queries.shape[1] + 2) * _ROUNDING * lengths
-    return Found(rows=rows, scores=scores, proven=last > bound)
+        search = _PartSearch(queries, part, k, metric)
+        here, best, open_ = search.sieved(rows, scores)
+        who = open_.nonzero()[:, 0]
+        if len(who) and part.rounded.values.dtype != torch.float32:
+            search = _PartSearch(queries[who], part.in_full(), k, metric)
+            here[who], best[who], open_ = search.sieved(rows[who], scores[who])
+            who = who[open_]
+        search = search.take(open_.nonzero()[:, 0])
+        again[who] = True
+        step = max(1, _BLOCK_VALUES // search.maxima.shape[1])
+        for start in range(0, len(who), step):
+            some, these = who[start : start + step], search.take(slice(start, start + step))
+            here[some], best[some] = these.opened(rows[some], scores[some], best[some, -1])
+        rows, scores = here, best
+    return Found(rows=rows, scores=scores.float(), again=again)
 
 
-def candidates(queries: torch.Tensor, part: Part, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Slots (m, c) int64 of the best groups, and (m,) float32: what no document left out can exceed."""
-    precision: Precision = str(part.rounded.values.dtype).removeprefix("torch.")  # type: ignore[assignment]
-    rounded = as_operand(queries, precision)
-    best, left = best_groups(group_max(rounded, part.rounded), groups)
-    return members(best, len(part.vectors)), left + error_bound(queries, rounded, part.reach)
+class _PartSearch:
+    """The search of one part for m queries.
+
+    Attributes:
+        maxima: (m, g) float32 best product of every group.
+    """
+
+    def __init__(self, queries: torch.Tensor, part: Part, k: int, metric: Metric) -> None:
+        self._queries, self._part, self._k, self._metric = queries, part, k, metric
+        precision: Precision = str(part.rounded.values.dtype).removeprefix("torch.")  # type: ignore[assignment]
+        self._rounded = as_operand(queries, precision)
+        self.maxima = group_max(self._rounded, part.rounded)
+        whole = part.reach.largest()
+        self._whole, self._length = whole, whole.length.double() + whole.error.double()  # (1,) that none is longer than
+        self._lengths = queries.double().norm(dim=1)
+
+    def take(self, some: torch.Tensor | slice) -> _PartSearch:
+        """The search for some of the queries."""
+        taken = copy(self)
+        taken._queries, taken.maxima, taken._lengths = self._queries[some], self.maxima[some], self._lengths[some]
+        taken._rounded = self._rounded.take(some)
+        return taken
+
+    def sieved(self, rows: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The best (m, k) rows and scores of those given and of the part; (m,) bool: whether others may belong."""
+        queries, part, k = self._queries, self._part, self._k
+        groups, left = best_groups(self.maxima, k + MORE_GROUPS)
+        slots = members(groups, len(part.vectors))
+        quick = chosen_scores(queries, part.vectors, slots, self._metric).topk(min(k + _MORE_ROWS, slots.shape[1]))
+        rows, scores = self._merged(slots.gather(1, quick.indices), rows, scores)
+        last = scores[:, -1]
+        doubtful = torch.zeros_like(last, dtype=torch.bool)
+        if groups.shape[1] < self.maxima.shape[1]:
+            most = left.double() + slack(queries, self._rounded, self._whole)[:, 0]
+            doubtful |= ~(most < self._least(last))  # what is not a number is in doubt
+        if quick.values.shape[1] < slots.shape[1]:
+            doubtful |= ~(self._most(quick.values[:, -1]) < last - self._rounding(last))
+        return rows, scores, doubtful
+
+    def opened(
+        self, rows: torch.Tensor, scores: torch.Tensor, last: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The best of the rows given and of all documents that can reach a score: ``last`` (m,)."""
+        most = self.maxima.double() + slack(self._queries, self._rounded, self._part.reach)
+        inside = ~(most < self._least(last)[:, None])
+        counts = inside.sum(dim=1, keepdim=True)
+        groups = inside.to(torch.int8).argsort(dim=1, descending=True, stable=True)
+        step = max(1, _BLOCK_VALUES // (len(last) * GROUP))
+        for start in range(0, int(counts.max()), step):
+            columns = groups[:, start : start + step]
+            there = torch.arange(start, start + columns.shape[1], device=counts.device) < counts
+            slots = members(columns, len(self._part.vectors)).masked_fill_(~there.repeat_interleave(GROUP, dim=1), -1)
+            rows, scores = self._merged(slots, rows, scores)
+        return rows, scores
+
+    def _merged(
+        self, slots: torch.Tensor, rows: torch.Tensor, scores: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The best k of rows given and of documents of the part, compared in float64."""
+        found = exact_scores(self._queries, self._part.vectors, slots, self._metric)
+        numbers = torch.where(slots < 0, slots, slots + self._part.start)
+        return ranked(torch.cat([scores, found], dim=1), torch.cat([rows, numbers], dim=1), self._k)
+
+    def _rounding(self, scores: torch.Tensor) -> torch.Tensor:
+        """(m,) float64 that scores in float64, rounded to 24 bits, may be off by, and a little more."""
+        off = scores.abs() * 2.0**-22
+        if self._metric == "ip":
+            off += self._lengths * self._length * (self._queries.shape[1] + 4) * 2.0**-50
+        return off
+
+    def _least(self, last: torch.Tensor) -> torch.Tensor:
+        """(m,) float64: the product, bias included, of a document with the score ``last`` is no less than this."""
+        least = last - self._rounding(last)
+        if self._metric == "l2":  # - |q - x|^2 = 2 (q'x - |x|^2 / 2) - |q|^2
+            squares = self._lengths.square()
+            least = (least + squares) / 2 - squares * (self._queries.shape[1] + 4) * 2.0**-50
+        return least
+
+    def _most(self, quick: torch.Tensor) -> torch.Tensor:
+        """(m,) float64: no document whose float32 score is ``quick`` or less has a higher one in truth."""
+        d = self._queries.shape[1]
+        if self._metric == "ip":
+            none = torch.zeros_like(self._length)
+            reach = Reach(length=self._length, error=none, bias=none)
+            return quick.double() + slack(self._queries, Operand(values=self._queries), reach)[:, 0]
+        # Sums of squares of differences err relative to themselves, and by what underflows in a difference or a square;
+        # one that overflowed is at least the largest float32.
+        squares = quick.double().clamp_min(-_LARGEST) * -max(0.0, 1 - (d + 4) * 2.0**-23) - d * 2.0**-126
+        return -(squares.clamp_min(0).sqrt() - d**0.5 * 2.0**-124).clamp_min(0).square()

@@ -1,4 +1,4 @@
-"""Vectors as a device multiplies them, and how far that is from what they stand for."""
+"""Vectors as a device multiplies them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from retrieval_bench.device.choose import Precision
 from retrieval_bench.errors import DataError
 
 _LARGEST_INT8 = 127
-_BLOCK_ROWS = 1 << 16
+_LEAST_SCALE = 2.0**-126  # of float32: a smaller one would lose its last bits, or be 0
 _HALF_LIMIT = 65_504.0  # of float16
-_ACCUMULATION = 2.0**-22  # relative error of one float32 addition on matrix units, which truncate: twice rounding's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +39,14 @@ class Operand:
             bias=None if self.bias is None else self.bias[part],
         )
 
-    def wide(self) -> torch.Tensor:
-        """(n, d) float32 that the values stand for, without the bias."""
-        wide = self.values.float()
-        return wide if self.scale is None else wide * self.scale[:, None]
+    def take(self, rows: torch.Tensor | slice) -> Operand:
+        """Some rows, without their bias."""
+        return Operand(values=self.values[rows], scale=None if self.scale is None else self.scale[rows])
+
+    def wide(self, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """(n, d) that the values stand for, without the bias; a scale is rounded to the type, a float64 not at all."""
+        wide = self.values.to(dtype)
+        return wide if self.scale is None else wide * self.scale.to(dtype)[:, None]
 
 
 def as_operand(vectors: torch.Tensor, precision: Precision, bias: torch.Tensor | None = None) -> Operand:
@@ -54,53 +57,8 @@ def as_operand(vectors: torch.Tensor, precision: Precision, bias: torch.Tensor |
     """
     if precision == "int8":
         largest = vectors.abs().amax(dim=1)
-        scale = torch.where(largest > 0, largest / _LARGEST_INT8, torch.ones_like(largest))
+        scale = torch.where(largest > 0, largest / _LARGEST_INT8, 1.0).clamp_min(_LEAST_SCALE)
         return Operand(values=torch.round(vectors / scale[:, None]).to(torch.int8), scale=scale, bias=bias)
     if precision == "float16" and vectors.numel() and float(vectors.abs().max()) > _HALF_LIMIT:
         raise DataError("values beyond 65504 do not fit into float16; use precision = 'bfloat16' or 'float32'")
     return Operand(values=vectors.to(getattr(torch, precision)).contiguous(), bias=bias)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reach:
-    """What bounds the error of products with some documents, as 0-dimensional float32 tensors.
-
-    Attributes:
-        length: the largest length of a rounded document.
-        error: the largest distance between a document and what it was rounded to.
-        bias: the largest absolute bias.
-    """
-
-    length: torch.Tensor
-    error: torch.Tensor
-    bias: torch.Tensor
-
-
-def reach_of(vectors: torch.Tensor, rounded: Operand) -> Reach:
-    """Of documents (n, d) float32 and their rounded form; read in blocks."""
-    zero = torch.zeros((), device=vectors.device)
-    length, error = zero, zero
-    for start in range(0, len(vectors), _BLOCK_ROWS):
-        block, wide = vectors[start : start + _BLOCK_ROWS], rounded[start : start + _BLOCK_ROWS].wide()
-        length = torch.maximum(length, wide.norm(dim=1).amax())
-        error = torch.maximum(error, (block - wide).norm(dim=1).amax())
-    return Reach(length=length, error=error, bias=zero if rounded.bias is None else rounded.bias.abs().amax())
-
-
-def error_bound(queries: torch.Tensor, rounded: Operand, documents: Reach) -> torch.Tensor:
-    """(m,) float32: no product of a rounded query with a rounded document is further from the exact one than this.
-
-    By the triangle inequality ``|q'x - r's| <= |q| |x - s| + |q - r| |s|``, to which comes what adding d products in
-    float32 can lose (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1), with a margin for
-    the rounding of the bound itself.
-
-    Args:
-        queries: (m, d) float32.
-        rounded: the same, rounded.
-        documents: of all rows that are compared.
-    """
-    wide = rounded.wide()
-    length, short = queries.norm(dim=1), wide.norm(dim=1)
-    added = (queries.shape[1] + 2) * _ACCUMULATION * (short * documents.length + documents.bias)
-    bound: torch.Tensor = (length * documents.error + (queries - wide).norm(dim=1) * documents.length + added) * 1.001
-    return bound

@@ -19,7 +19,8 @@ from retrieval_bench.types import Metric
 GROUP = 32  # documents that share one kept score
 INTERPRETED = False  # kernels on the CPU too, in Triton's interpreter: for tests
 _BLOCK_SCORES = 1 << 22
-_BLOCK_VALUES = 1 << 24  # of gathered vectors
+_BLOCK_VALUES = 1 << 24  # of gathered vectors ...
+_BLOCK_DOUBLES = 1 << 20  # ... and in float64
 
 
 @cache
@@ -97,12 +98,35 @@ def chosen_scores(queries: torch.Tensor, documents: torch.Tensor, slots: torch.T
     step = max(1, _BLOCK_VALUES // max(1, slots.shape[1] * documents.shape[1]))
     for start in range(0, len(slots), step):
         part = slice(start, start + step)
-        taken, asked = documents[slots[part].clamp_min(0)].float(), queries[part]
+        taken, asked = documents[slots[part].clamp_min(0)].float(), queries[part]  # a copy, which is written to
         if metric == "l2":
-            scores[part] = -(taken - asked[:, None]).square().sum(dim=2)
+            taken -= asked[:, None]
+            scores[part] = taken.square_().sum(dim=2).neg_()
         else:
             scores[part] = torch.bmm(taken, asked[:, :, None])[:, :, 0]
     return scores.masked_fill_(slots < 0, -torch.inf)
+
+
+def exact_scores(queries: torch.Tensor, documents: torch.Tensor, slots: torch.Tensor, metric: Metric) -> torch.Tensor:
+    """As chosen_scores, in float64: (m, c) of float32 documents, rounded to the 24 bits that float32 has.
+
+    A score depends on its two vectors alone, to the last bit: equal documents get equal scores. So rounded it ranks as
+    the float32 that a caller sees, but where float32 would end in 0 or infinity.
+    """
+    scores = torch.empty(slots.shape, dtype=torch.float64, device=queries.device)
+    step = max(1, _BLOCK_DOUBLES // max(1, slots.shape[1] * documents.shape[1]))
+    for start in range(0, len(slots), step):
+        part = slice(start, start + step)
+        taken, asked = documents[slots[part].clamp_min(0)].double(), queries[part, None].double()
+        # Sums along each pair's own values, no matrix product: where the pair stands does not matter.
+        if metric == "l2":
+            taken -= asked
+            scores[part] = taken.square_().sum(dim=2).neg_()
+        else:
+            taken *= asked
+            scores[part] = taken.sum(dim=2)
+    split = scores * (2.0**29 + 1)  # Dekker's: what is left of 53 bits are the upper 24
+    return (split - (split - scores)).masked_fill_(slots < 0, -torch.inf)
 
 
 def nearest(points: Operand, centres: Operand) -> tuple[torch.Tensor, torch.Tensor]:

@@ -45,7 +45,17 @@ def members(groups: torch.Tensor, n: int) -> torch.Tensor:
 
 def top(scores: torch.Tensor, rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The k best rows and scores of each line, padded with -1 and -inf where a line is shorter than k."""
-    if (short := k - scores.shape[1]) > 0:
-        scores, rows = pad(scores, (0, short), value=-torch.inf), pad(rows, (0, short), value=-1)
-    best = scores.topk(k, dim=1)
-    return rows.gather(1, best.indices), best.values
+    best = scores.topk(min(k, scores.shape[1]), dim=1)
+    return _padded(rows.gather(1, best.indices), best.values, k)
+
+
+def ranked(scores: torch.Tensor, rows: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """As ``top``, with equal scores in the order of rows, also where they share the k-th place."""
+    rows, order = rows.sort(dim=1)
+    scores, order = scores.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return _padded(rows.gather(1, order[:, :k]), scores[:, :k], k)
+
+
+def _padded(rows: torch.Tensor, scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    short = k - scores.shape[1]
+    return (pad(rows, (0, short), value=-1), pad(scores, (0, short), value=-torch.inf)) if short > 0 else (rows, scores)
