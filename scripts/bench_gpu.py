@@ -25,8 +25,8 @@ from bench_gpu_peers import RECALL, against_faiss
 from bench_gpu_roofs import Bench, Line, roofs
 from one_setting import markdown
 
-from retrieval_bench.device.choose import choose_device, choose_precision
 from retrieval_bench.device.bound import reach_of
+from retrieval_bench.device.choose import choose_device, choose_precision
 from retrieval_bench.device.exact import Part, exact_search, half_squares, part_of
 from retrieval_bench.device.kmeans import kmeans
 from retrieval_bench.device.operand import Operand, as_operand
@@ -55,7 +55,7 @@ def knn(bench: Bench) -> Iterator[Line]:
             f"exact k-NN, {n:,} x {d} {bench.precision}, {queries} at once", whole, f"{queries / whole:,.0f} QPS",
             target=f"{target:,.0f} QPS", met=None if bench.quick else queries / whole >= target,
             moved=n * d * each, operations=2 * n * d * queries, error=off, right=share == 1.0,
-            note=f"kernel alone {kernel * 1e3:.3g} ms; looked at again {found.again.float().mean():.1%}; recall {share:.4f}",
+            note=f"kernel alone {kernel * 1e3:.3g} ms; again {found.again.float().mean():.1%}; recall {share:.4f}",
         )  # fmt: skip
     yield from reduced(bench, vectors, m)
 

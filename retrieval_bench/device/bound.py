@@ -79,4 +79,5 @@ def slack(queries: torch.Tensor, rounded: Operand, documents: Reach) -> torch.Te
     found = length * error + (off + (lost + inputs) * short) * reach + lost * bias
     found = found * 1.001 + (d + 4) * _UNDERFLOW * (1 + short + reach)
     found[reach * (short + 128 * d**0.5) + bias > _OVERFLOW] = torch.inf
-    return found.nan_to_num_(nan=torch.inf, posinf=torch.inf)
+    bound: torch.Tensor = found.nan_to_num_(nan=torch.inf, posinf=torch.inf)
+    return bound

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -42,7 +41,9 @@ class Part:
     def in_full(self) -> Part:
         """The same, multiplied in float32."""
         length = self.reach.length + self.reach.error
-        reach = Reach(length=torch.nextafter(length, length + torch.inf), error=0 * self.reach.error, bias=self.reach.bias)
+        reach = Reach(
+            length=torch.nextafter(length, length + torch.inf), error=0 * self.reach.error, bias=self.reach.bias
+        )
         return replace(self, rounded=Operand(values=self.vectors, bias=self.rounded.bias), reach=reach)
 
 
@@ -63,7 +64,7 @@ class Found:
 
 def half_squares(vectors: torch.Tensor) -> torch.Tensor:
     """(n,) float32 minus half of the squared lengths: the bias that makes products rank by Euclidean distance."""
-    blocks = [part.double().square_().sum(dim=1).mul_(-0.5).float() for part in vectors.split(_SQUARES_ROWS)]
+    blocks = [part.double().square_().sum(dim=1).mul_(-0.5).float() for part in torch.split(vectors, _SQUARES_ROWS)]
     return torch.cat(blocks)
 
 
@@ -108,11 +109,11 @@ def exact_search(queries: torch.Tensor, parts: list[Part] | Streamed, k: int, me
     scores = torch.empty((m, 0), dtype=torch.float64, device=queries.device)
     again = torch.zeros(m, dtype=torch.bool, device=queries.device)
     for part in parts:
-        search = _PartSearch(queries, part, k, metric)
+        search = _searched(queries, part, k, metric)
         here, best, open_ = search.sieved(rows, scores)
         who = open_.nonzero()[:, 0]
         if len(who) and part.rounded.values.dtype != torch.float32:
-            search = _PartSearch(queries[who], part.in_full(), k, metric)
+            search = _searched(queries[who], part.in_full(), k, metric)
             here[who], best[who], open_ = search.sieved(rows[who], scores[who])
             who = who[open_]
         search = search.take(open_.nonzero()[:, 0])
@@ -125,50 +126,49 @@ def exact_search(queries: torch.Tensor, parts: list[Part] | Streamed, k: int, me
     return Found(rows=rows, scores=scores.float(), again=again)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _PartSearch:
     """The search of one part for m queries.
 
     Attributes:
+        queries: (m, d) float32.
+        rounded: the same as they are multiplied.
+        lengths: (m,) float64 of the queries.
         maxima: (m, g) float32 best product of every group.
     """
 
-    def __init__(self, queries: torch.Tensor, part: Part, k: int, metric: Metric) -> None:
-        self._queries, self._part, self._k, self._metric = queries, part, k, metric
-        precision: Precision = str(part.rounded.values.dtype).removeprefix("torch.")  # type: ignore[assignment]
-        self._rounded = as_operand(queries, precision)
-        self.maxima = group_max(self._rounded, part.rounded)
-        whole = part.reach.largest()
-        self._whole, self._length = whole, whole.length.double() + whole.error.double()  # (1,) that none is longer than
-        self._lengths = queries.double().norm(dim=1)
+    queries: torch.Tensor
+    rounded: Operand
+    lengths: torch.Tensor
+    maxima: torch.Tensor
+    part: Part
+    k: int
+    metric: Metric
 
     def take(self, some: torch.Tensor | slice) -> _PartSearch:
         """The search for some of the queries."""
-        taken = copy(self)
-        taken._queries, taken.maxima, taken._lengths = self._queries[some], self.maxima[some], self._lengths[some]
-        taken._rounded = self._rounded.take(some)
-        return taken
+        queries, lengths, maxima = self.queries[some], self.lengths[some], self.maxima[some]
+        return replace(self, queries=queries, rounded=self.rounded.take(some), lengths=lengths, maxima=maxima)
 
     def sieved(self, rows: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The best (m, k) rows and scores of those given and of the part; (m,) bool: whether others may belong."""
-        queries, part, k = self._queries, self._part, self._k
+        queries, part, k = self.queries, self.part, self.k
         groups, left = best_groups(self.maxima, k + MORE_GROUPS)
         slots = members(groups, len(part.vectors))
-        quick = chosen_scores(queries, part.vectors, slots, self._metric).topk(min(k + _MORE_ROWS, slots.shape[1]))
+        quick = chosen_scores(queries, part.vectors, slots, self.metric).topk(min(k + _MORE_ROWS, slots.shape[1]))
         rows, scores = self._merged(slots.gather(1, quick.indices), rows, scores)
         last = scores[:, -1]
         doubtful = torch.zeros_like(last, dtype=torch.bool)
         if groups.shape[1] < self.maxima.shape[1]:
-            most = left.double() + slack(queries, self._rounded, self._whole)[:, 0]
+            most = left.double() + slack(queries, self.rounded, self.part.reach.largest())[:, 0]
             doubtful |= ~(most < self._least(last))  # what is not a number is in doubt
         if quick.values.shape[1] < slots.shape[1]:
             doubtful |= ~(self._most(quick.values[:, -1]) < last - self._rounding(last))
         return rows, scores, doubtful
 
-    def opened(
-        self, rows: torch.Tensor, scores: torch.Tensor, last: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def opened(self, rows: torch.Tensor, scores: torch.Tensor, last: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The best of the rows given and of all documents that can reach a score: ``last`` (m,)."""
-        most = self.maxima.double() + slack(self._queries, self._rounded, self._part.reach)
+        most = self.maxima.double() + slack(self.queries, self.rounded, self.part.reach)
         inside = ~(most < self._least(last)[:, None])
         counts = inside.sum(dim=1, keepdim=True)
         groups = inside.to(torch.int8).argsort(dim=1, descending=True, stable=True)
@@ -176,7 +176,7 @@ class _PartSearch:
         for start in range(0, int(counts.max()), step):
             columns = groups[:, start : start + step]
             there = torch.arange(start, start + columns.shape[1], device=counts.device) < counts
-            slots = members(columns, len(self._part.vectors)).masked_fill_(~there.repeat_interleave(GROUP, dim=1), -1)
+            slots = members(columns, len(self.part.vectors)).masked_fill_(~there.repeat_interleave(GROUP, dim=1), -1)
             rows, scores = self._merged(slots, rows, scores)
         return rows, scores
 
@@ -184,33 +184,49 @@ class _PartSearch:
         self, slots: torch.Tensor, rows: torch.Tensor, scores: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The best k of rows given and of documents of the part, compared in float64."""
-        found = exact_scores(self._queries, self._part.vectors, slots, self._metric)
-        numbers = torch.where(slots < 0, slots, slots + self._part.start)
-        return ranked(torch.cat([scores, found], dim=1), torch.cat([rows, numbers], dim=1), self._k)
+        found = exact_scores(self.queries, self.part.vectors, slots, self.metric)
+        numbers = torch.where(slots < 0, slots, slots + self.part.start)
+        return ranked(torch.cat([scores, found], dim=1), torch.cat([rows, numbers], dim=1), self.k)
 
     def _rounding(self, scores: torch.Tensor) -> torch.Tensor:
         """(m,) float64 that scores in float64, rounded to 24 bits, may be off by, and a little more."""
         off = scores.abs() * 2.0**-22
-        if self._metric == "ip":
-            off += self._lengths * self._length * (self._queries.shape[1] + 4) * 2.0**-50
+        if self.metric == "ip":
+            off += self.lengths * self._longest * (self.queries.shape[1] + 4) * 2.0**-50
         return off
 
     def _least(self, last: torch.Tensor) -> torch.Tensor:
         """(m,) float64: the product, bias included, of a document with the score ``last`` is no less than this."""
         least = last - self._rounding(last)
-        if self._metric == "l2":  # - |q - x|^2 = 2 (q'x - |x|^2 / 2) - |q|^2
-            squares = self._lengths.square()
-            least = (least + squares) / 2 - squares * (self._queries.shape[1] + 4) * 2.0**-50
+        if self.metric == "l2":  # - |q - x|^2 = 2 (q'x - |x|^2 / 2) - |q|^2
+            squares = self.lengths.square()
+            least = (least + squares) / 2 - squares * (self.queries.shape[1] + 4) * 2.0**-50
         return least
 
     def _most(self, quick: torch.Tensor) -> torch.Tensor:
         """(m,) float64: no document whose float32 score is ``quick`` or less has a higher one in truth."""
-        d = self._queries.shape[1]
-        if self._metric == "ip":
-            none = torch.zeros_like(self._length)
-            reach = Reach(length=self._length, error=none, bias=none)
-            return quick.double() + slack(self._queries, Operand(values=self._queries), reach)[:, 0]
+        d = self.queries.shape[1]
+        if self.metric == "ip":
+            none = torch.zeros_like(self._longest)
+            reach = Reach(length=self._longest, error=none, bias=none)
+            return quick.double() + slack(self.queries, Operand(values=self.queries), reach)[:, 0]
         # Sums of squares of differences err relative to themselves, and by what underflows in a difference or a square;
         # one that overflowed is at least the largest float32.
         squares = quick.double().clamp_min(-_LARGEST) * -max(0.0, 1 - (d + 4) * 2.0**-23) - d * 2.0**-126
-        return -(squares.clamp_min(0).sqrt() - d**0.5 * 2.0**-124).clamp_min(0).square()
+        least: torch.Tensor = (squares.clamp_min(0).sqrt() - d**0.5 * 2.0**-124).clamp_min(0).square()
+        return -least
+
+    @property
+    def _longest(self) -> torch.Tensor:
+        """(1,) float64: no document of the part is longer."""
+        whole = self.part.reach.largest()
+        return whole.length.double() + whole.error.double()
+
+
+def _searched(queries: torch.Tensor, part: Part, k: int, metric: Metric) -> _PartSearch:
+    precision: Precision = str(part.rounded.values.dtype).removeprefix("torch.")  # type: ignore[assignment]
+    rounded = as_operand(queries, precision)
+    return _PartSearch(
+        queries=queries, rounded=rounded, lengths=queries.double().norm(dim=1),
+        maxima=group_max(rounded, part.rounded), part=part, k=k, metric=metric,
+    )  # fmt: skip

@@ -52,6 +52,15 @@ def assign(points: torch.Tensor, centres: torch.Tensor, precision: Precision = "
     return nearest(as_operand(points, precision), as_operand(centres, precision, half_squares(centres)))[0]
 
 
+def without_empty(centres: torch.Tensor, of_point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The centres (c, d) that some point has, and (n,) int64 the number among them of each point's centre.
+
+    Fewer different points than centres leave some without any; a search that probed those would find nothing.
+    """
+    kept, numbers = torch.unique(of_point, return_inverse=True)
+    return centres[kept], numbers
+
+
 def check_enough(n: int, count: int) -> None:
     """Refuse fewer points than clusters, with a DataError."""
     if n < count:

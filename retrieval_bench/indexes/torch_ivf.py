@@ -12,7 +12,7 @@ from pydantic import Field
 from retrieval_bench.budgets import require_bytes
 from retrieval_bench.device.choose import Precision
 from retrieval_bench.device.exact import MORE_GROUPS, half_squares
-from retrieval_bench.device.kmeans import assign, check_enough, kmeans
+from retrieval_bench.device.kmeans import assign, check_enough, kmeans, without_empty
 from retrieval_bench.device.lists import Lists, list_group_max, lists_of
 from retrieval_bench.device.operand import Operand, as_operand
 from retrieval_bench.device.product_code import CODEWORDS, ProductCode, train_product_code
@@ -106,8 +106,9 @@ class TorchIvf(TorchIndex):
             rows, bias = reduction.documents(vectors)
         some = _sample(rows, max(1 << 16, _POINTS_EACH * lists), seed)
         centres = kmeans(some, lists, rounds=_ROUNDS, seed=seed)
-        of_row = assign(rows, centres)
-        layout, order = lists_of(of_row, lists)
+        centres, of_row = without_empty(centres, assign(rows, centres))
+        self.params = self.params.model_copy(update={"lists": len(centres)})
+        layout, order = lists_of(of_row, len(centres))
         tensors |= {"centres": centres, "sizes": layout.sizes, "rows": order.to(torch.int32)}
         bias = None if bias is None else bias[order]
         if params.code_bytes is None:

@@ -14,7 +14,7 @@ from made_up_vectors import awkward, search_of
 from retrieval_bench.device import exact
 from retrieval_bench.device.bound import reach_of, slack
 from retrieval_bench.device.choose import Precision
-from retrieval_bench.device.exact import Streamed, exact_search, half_squares, part_of
+from retrieval_bench.device.exact import Streamed, exact_search, half_squares
 from retrieval_bench.device.operand import as_operand
 from retrieval_bench.device.products import GROUP, exact_scores, products
 from retrieval_bench.device.select import ranked
@@ -33,8 +33,8 @@ def compared(vectors: torch.Tensor, queries: torch.Tensor, metric: Metric) -> to
 
 @search_of(100)
 @given(
-    awkward(), st.sampled_from(PRECISIONS), st.sampled_from(METRICS), st.sampled_from([1, 2, 10]), st.sampled_from([0, 400]),
-    st.sampled_from([100, 400]),
+    awkward(), st.sampled_from(PRECISIONS), st.sampled_from(METRICS), st.sampled_from([1, 2, 10]),
+    st.sampled_from([0, 400]), st.sampled_from([100, 400]),
 )  # fmt: skip
 def test_no_counter_example_to_exactness_is_found(
     arrays: tuple[FloatArray, FloatArray], precision: Precision, metric: Metric, k: int, more: int, rows: int

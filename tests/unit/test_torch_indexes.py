@@ -118,6 +118,20 @@ def test_all_lists_find_nearly_all(settings: dict[str, Any], metric: Metric, tmp
     np.testing.assert_array_equal(search(loaded, **every).rows, hits.rows)
 
 
+@pytest.mark.parametrize("distinct", [1, 5])
+@pytest.mark.parametrize("settings", [{}, {"code_bytes": 6, "keep": "none"}])
+def test_copies_leave_no_list_empty_and_are_found(settings: dict[str, Any], distinct: int) -> None:
+    copies = np.tile(vectors(distinct, 3), (600 // distinct, 1))
+    index = TorchIvf()
+    index.build(Corpus(ids=[str(i) for i in range(600)], vectors=copies), TorchIvf.BuildParams.model_validate(settings), Budget(),
+                metric="l2", seed=1)  # fmt: skip
+    hits = search(index)
+    assert index.params.lists == len(index.tensors["centres"]) <= distinct
+    distances = ((QUERIES.require_vectors()[:, None] - vectors(distinct, 3)[None]) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(hits.rows % distinct, np.broadcast_to(distances.argmin(axis=1)[:, None], (M, 10)))
+    assert all(len(set(row)) == 10 for row in hits.rows.tolist())
+
+
 def test_more_lists_find_more() -> None:
     index = built(TorchIvf, {"lists": 40})
     found = [recall(search(index, nprobe=p).rows, exact("ip")[1]) for p in (1, 4, 40)]
