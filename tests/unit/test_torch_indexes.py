@@ -15,7 +15,7 @@ from retrieval_bench.errors import ArtifactError, BudgetError, DataError, Unavai
 from retrieval_bench.indexes import _torch
 from retrieval_bench.indexes._torch_faiss import from_faiss, to_faiss
 from retrieval_bench.indexes.torch_flat import TorchFlat, TorchFlatBuild
-from retrieval_bench.indexes.torch_ivf import TorchIvf
+from retrieval_bench.indexes.torch_ivf import TorchIvf, TorchIvfBuild
 from retrieval_bench.runner import run
 from retrieval_bench.types import Budget, Corpus, FloatArray, Metric, Queries
 
@@ -122,9 +122,9 @@ def test_all_lists_find_nearly_all(settings: dict[str, Any], metric: Metric, tmp
 @pytest.mark.parametrize("settings", [{}, {"code_bytes": 6, "keep": "none"}])
 def test_copies_leave_no_list_empty_and_are_found(settings: dict[str, Any], distinct: int) -> None:
     copies = np.tile(vectors(distinct, 3), (600 // distinct, 1))
+    corpus, params = Corpus(ids=[str(i) for i in range(600)], vectors=copies), TorchIvfBuild.model_validate(settings)
     index = TorchIvf()
-    index.build(Corpus(ids=[str(i) for i in range(600)], vectors=copies), TorchIvf.BuildParams.model_validate(settings), Budget(),
-                metric="l2", seed=1)  # fmt: skip
+    index.build(corpus, params, Budget(), metric="l2", seed=1)
     hits = search(index)
     assert index.params.lists == len(index.tensors["centres"]) <= distinct
     distances = ((QUERIES.require_vectors()[:, None] - vectors(distinct, 3)[None]) ** 2).sum(axis=2)
