@@ -48,7 +48,7 @@ def best_variant() -> int:
 def kernel() -> str:
     """What does the work here, as far as speeds depend on it: numpy, or the variant of which compiled library."""
     native = library()
-    return "numpy" if native is None else f"{_VARIANTS[best_variant()]}, {Path(native._name).stem}"
+    return "numpy" if native is None else f"{_VARIANTS[best_variant()]}, {Path(native._name).stem}"  # noqa: SLF001 - the file opened
 
 
 def description() -> str:

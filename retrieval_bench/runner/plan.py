@@ -96,7 +96,7 @@ def sources_hash(*modules: str) -> str:
 
     A file is read again only when it has changed: a long session plans often, and its sources may be edited meanwhile.
     """
-    found = {}
+    found: dict[str, Path] = {}
     for name in sorted({module.partition(".")[0] for module in modules}):
         top = sys.modules[name]
         for folder in map(Path, getattr(top, "__path__", [])):
