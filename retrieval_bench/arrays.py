@@ -24,8 +24,8 @@ Shape = Sequence[int | str | None]
 Sizes = dict[str, int]
 
 _MAGIC, _LONGEST_HEADER = b"\x93NUMPY\x01\x00", 1024
-_HEADER = re.compile(
-    rb"\{'descr': '([<|][biuf][1248])', 'fortran_order': False, 'shape': \((|\d+,|\d+(?:, \d+)+)\), \} *\n"
+_HEADER = re.compile(  # as numpy writes it, and ScaNN
+    rb"\{'descr': ?'([<|][biuf][1248])', 'fortran_order': ?False, 'shape': ?\(((?:\d+, ?)*\d*)\)(?:, )?\} *\n?"
 )
 _BLOCK = 1 << 20  # values or bytes looked at together
 
@@ -39,8 +39,8 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 def load_array(
     path: Path,
-    dtype: type[np.generic] | tuple[type[np.generic], ...],
-    shape: Shape,
+    dtype: type[np.generic] | tuple[type[np.generic], ...] | None,
+    shape: Shape | None,
     sizes: Sizes | None = None,
     *,
     low: int | None = None,
@@ -51,8 +51,8 @@ def load_array(
 
     Args:
         path: a regular file; links, pipes and devices are refused.
-        dtype: the type of its numbers, or several to choose from.
-        shape: for each axis its size, None for any, or a name: axes of one name have one size.
+        dtype: the type of its numbers, several to choose from, or None for any.
+        shape: for each axis its size, None for any, or a name: axes of one name have one size. None: any shape.
         sizes: sizes by name; filled in with those that are met here for the first time.
         low: every value is at least this: for rows, slots and lists that C follows.
         high: every value is below this.
@@ -66,10 +66,11 @@ def load_array(
     """
     with open_regular(path) as file:
         found, there, start = _header(path, file)
-        dtypes = [np.dtype(d) for d in (dtype if isinstance(dtype, tuple) else (dtype,))]
-        if found not in dtypes:
+        dtypes = [np.dtype(d) for d in (dtype if isinstance(dtype, tuple) else (dtype,)) if d is not None]
+        if dtypes and found not in dtypes:
             raise unfit(path, f"holds {found}, not {' or '.join(map(str, dtypes))}")
-        _fit(path, there, shape, {} if sizes is None else sizes)
+        if shape is not None:
+            _fit(path, there, shape, {} if sizes is None else sizes)
         count = math.prod(there)
         if os.fstat(file.fileno()).st_size != start + count * found.itemsize:
             raise unfit(path, f"is not as long as an array of {found} {there} is")
@@ -113,7 +114,7 @@ def _check_values(path: Path, values: npt.NDArray[Any], low: int | None, high: i
 
 def unfit(path: Path, reason: str) -> ArtifactError:
     """The error of a file that is not what it must be."""
-    return ArtifactError(f"{path}: {reason}; build or export the index again")
+    return ArtifactError(f"{path}: {reason}; build the index again")
 
 
 class Strings(Sequence[str]):

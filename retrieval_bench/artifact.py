@@ -27,6 +27,7 @@ from retrieval_bench.given import given_texts, given_vectors
 from retrieval_bench.manifest import FORMAT_VERSION, Manifest, facts_of, verified, write_manifest
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.protocols import Encoder, Index, Ranker
+from retrieval_bench.replacing import restore
 from retrieval_bench.threads import one_thread
 from retrieval_bench.types import Hits, MemoryReport, Queries, RowIds
 
@@ -234,6 +235,7 @@ def load(folder: str | Path, *, canaries: bool = True) -> Searcher:
         UnavailableError: the engine that it needs is not installed; says what to install.
     """
     folder = Path(folder)
+    restore(folder)
     manifest = verified(folder)
     plugin: type[Index | Ranker] = (
         registry.indexes.get(manifest.backend) if manifest.kind == "index" else registry.rankers.get(manifest.backend)

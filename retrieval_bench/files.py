@@ -6,15 +6,15 @@ import contextlib
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 from retrieval_bench.errors import ArtifactError, DataError
+from retrieval_bench.replacing import beside, lock, replace, sweep, sync
 
 _NO_LINK, _NO_WAIT = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 
@@ -45,49 +45,64 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         DataError: the disk is full or the folder cannot be written to.
     """
-    temporary: Path | None = None
+    path = Path(os.path.normpath(path.absolute()))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        _sweep_once(path.parent)
+        with beside(path, folder=False) as temporary:
+            yield temporary
+            sync(temporary)
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except OSError as error:
         raise _explain(error, path) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+
+
+@cache
+def _sweep_once(folder: Path) -> None:
+    """Not at every writing of a file: looking through a folder of many files takes longer than writing one."""
+    sweep(folder)
 
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder beside ``path``; on success rename it to ``path``, replacing what was there.
+    """Yield an empty temporary folder beside ``path``; on success it takes the place of ``path``.
+
+    At no moment is there neither the old folder nor the new one; what an earlier writer that was killed left beside
+    it is removed.
 
     Raises:
         DataError: the disk is full or the folder cannot be written to.
     """
-    temporary: Path | None = None
+    path = Path(os.path.normpath(path.absolute()))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as written:
-                    os.fsync(written.fileno())
-        temporary.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+        sweep(path.parent)
+        with beside(path, folder=True) as temporary:
+            yield temporary
+            for written in (*temporary.rglob("*"), temporary):
+                sync(written)
+            temporary.chmod(0o755)
+            replace(temporary, path)
     except OSError as error:
         raise _explain(error, path) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Make others that want the lock of ``path`` wait, in this process or another; ``path`` itself need not be there.
+
+    Raises:
+        DataError: the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = (path.parent / f".{path.name}.lock").open("w")
+    except OSError as error:
+        raise _explain(error, path) from error
+    with file:
+        lock(file.fileno(), wait=True)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:
@@ -106,10 +121,10 @@ def open_regular(path: Path) -> IO[bytes]:
         number = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT | getattr(os, "O_CLOEXEC", 0))
     except OSError as error:
         reason = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
-        raise ArtifactError(f"{path}: {reason}; build or export the index again") from error
+        raise ArtifactError(f"{path}: {reason}; build the index again") from error
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise ArtifactError(f"{path}: is no regular file; build or export the index again")
+        raise ArtifactError(f"{path}: is no regular file; build the index again")
     return os.fdopen(number, "rb")
 
 
@@ -122,7 +137,7 @@ def read_small(path: Path, most: int = 1 << 20) -> bytes:
     with open_regular(path) as file:
         text = file.read(most + 1)
     if len(text) > most:
-        raise ArtifactError(f"{path}: is longer than {most:,} bytes; build or export the index again")
+        raise ArtifactError(f"{path}: is longer than {most:,} bytes; build the index again")
     return text
 
 

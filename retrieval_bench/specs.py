@@ -12,8 +12,8 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from retrieval_bench.errors import CardError, UnknownNameError, nearest
-from retrieval_bench.files import home
+from retrieval_bench.errors import ArtifactError, CardError, UnknownNameError, nearest
+from retrieval_bench.files import home, read_small, write_text
 from retrieval_bench.metric_words import metric_of
 from retrieval_bench.types import Budget, Frozen, Metric, Params
 
@@ -132,6 +132,25 @@ def validated(model: type[P], data: Mapping[str, Any], *, where: str) -> P:
             else:
                 problems.append(f"key {key!r}: {problem['msg']} (got {problem['input']!r:.60})")
         raise CardError(f"{where}: " + "; ".join(problems)) from error
+
+
+def write_params(path: Path, params: BaseModel) -> None:
+    """Write parameters, or other facts, as ``read_params`` reads them; atomically."""
+    write_text(path, params.model_dump_json())
+
+
+def read_params(path: Path, model: type[P]) -> P:
+    """The parameters, or other facts, in a small JSON file of an artifact.
+
+    Raises:
+        ArtifactError: missing, no regular file, longer than a mebibyte, or not valid.
+    """
+    try:
+        return model.model_validate_json(read_small(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ArtifactError(f"{path}: is not valid ({where}: {first['msg']}); build the index again") from error
 
 
 def params(model: type[Params], data: Mapping[str, Any], *, where: str) -> Params:

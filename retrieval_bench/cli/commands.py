@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -24,7 +25,12 @@ from retrieval_bench.cli._app import (
     strict_json,
 )
 from retrieval_bench.cli.budget import BudgetFile, budget_from
-from retrieval_bench.errors import UsageError
+from retrieval_bench.errors import UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from retrieval_bench.records import Store
+    from retrieval_bench.records.summary import RunSummary
+    from retrieval_bench.types import TrialRecord
 
 _METRICS = (
     "nDCG@k, recall@k, MRR, MRR@k, MAP, MAP@k, P@k, success@k or judged@k for any k, or as trec_eval names them "
@@ -91,7 +97,7 @@ def run(
     from retrieval_bench.cli.progress import Progress
     from retrieval_bench.measure.clock import Effort
     from retrieval_bench.records import Store
-    from retrieval_bench.report import table, write_html
+    from retrieval_bench.report import table
     from retrieval_bench.runner.run import run as run_benchmark
 
     wanted = {
@@ -109,9 +115,7 @@ def run(
             on_event=progress,
         )  # fmt: skip
     console.print(table(done.records, done.summary))
-    page = done.folder / "report.html"
-    write_html(done.records, done.summary, page, Store(done.folder).sections())
-    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    _write_page(Store(done.folder), done.records, done.summary)
     if not done.summary.winner:
         raise typer.Exit(1)
     if export_to is not None:
@@ -127,15 +131,27 @@ def report(
 ) -> None:
     """Print the table of a finished run again and write its HTML report."""
     from retrieval_bench.records import Store
-    from retrieval_bench.report import table, write_html
+    from retrieval_bench.report import table
 
     folder = run_folder(dataset, out)
     store = Store(folder)
     summary = store.summary()
     records = store.records(summary.trials)
     console.print(table(records, summary))
-    write_html(records, summary, folder / "report.html", store.sections())
-    console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    _write_page(store, records, summary)
+
+
+def _write_page(store: Store, records: Sequence[TrialRecord], summary: RunSummary) -> None:
+    """Write the HTML report; where what it needs is not installed, say so: the run itself is done."""
+    from retrieval_bench.report import write_html
+
+    page = store.folder / "report.html"
+    try:
+        write_html(records, summary, page, store.sections())
+    except UnavailableError as error:
+        problems.print(f"No page was written: {error}", highlight=False, markup=False, soft_wrap=True)
+    else:
+        console.print(f"Report: {page}", highlight=False, soft_wrap=True)
 
 
 @app.command(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from retrieval_bench.arrays import Shape, Sizes, load_array, save_array, unfit
 from retrieval_bench.checks import check_k
-from retrieval_bench.errors import ArtifactError, DataError, UsageError
-from retrieval_bench.files import atomic_file
+from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.indexes._adanns_calibration import (
     Calibration,
@@ -27,7 +25,8 @@ from retrieval_bench.indexes._adanns_calibration import (
 from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, Nesting
 from retrieval_bench.indexes._adanns_rank import top
 from retrieval_bench.indexes._faiss import filled
-from retrieval_bench.types import Corpus, FloatArray, Hits, IntArray, Metric, Params, Queries
+from retrieval_bench.specs import read_params, write_params
+from retrieval_bench.types import Corpus, FloatArray, Frozen, Hits, IntArray, Metric, Params, Queries
 
 _BLOCK = 256  # queries answered together: bounds the scores held at once
 
@@ -45,6 +44,14 @@ class AdannsSearch(Params):
     latency_ms: float | None = Field(
         None, gt=0, description="likewise, by the median time of one query as it was at the build"
     )
+
+
+class _Facts(Frozen):
+    """What an index is of, beside its arrays."""
+
+    kept: int = Field(ge=1, le=MOST_DIMENSIONS)
+    documents: int = Field(ge=1, lt=1 << 31)
+    metric: Metric
 
 
 class AdannsIndex:
@@ -132,32 +139,40 @@ class AdannsIndex:
         )
 
     def _write(self, folder: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        facts = {"kept": self._nesting.kept, "documents": self._documents, "l2": self._metric == "l2"}
-        shared = {"matrix": self._nesting.matrix, "mean": self._nesting.mean}
-        written: dict[str, Any] = {**shared, **facts, **arrays}
-        with atomic_file(folder / "arrays.npz") as path, path.open("wb") as file:
-            np.savez(file, **written)
-        for name, record in (("params", self.params), ("calibration", self._calibration)):
-            with atomic_file(folder / f"{name}.json") as path:
-                path.write_text(record.model_dump_json(), encoding="utf-8")
+        for name, array in {"matrix": self._nesting.matrix, "mean": self._nesting.mean, **arrays}.items():
+            save_array(folder / f"{name}.npy", array)
+        facts = _Facts(kept=self._nesting.kept, documents=self._documents, metric=self._metric)
+        for name, record in (("params", self.params), ("calibration", self._calibration), ("index", facts)):
+            write_params(folder / f"{name}.json", record)
 
-    def _read(self, folder: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
-        """Take over what ``_write`` wrote of the base; returns the arrays of these names.
+    def _read(self, folder: Path, **forms: tuple[Any, Shape]) -> dict[str, npt.NDArray[Any]]:
+        """Take over what ``_write`` wrote of the base; returns the other arrays.
+
+        Args:
+            folder: where it was written.
+            **forms: type and shape of each of the other arrays, of ``n`` documents and ``kept`` dimensions.
 
         Raises:
-            ArtifactError: a file is missing, cut short or not what it should be.
+            ArtifactError: a file is missing, damaged, or does not fit the others.
         """
+        self.params = read_params(folder / "params.json", self.BuildParams)
+        facts = read_params(folder / "index.json", _Facts)
+        self._documents, self._metric = facts.documents, facts.metric
+        sizes: Sizes = {"n": facts.documents, "kept": facts.kept}
+        matrix = load_array(folder / "matrix.npy", np.float32, ("d", None), sizes)
+        mean = load_array(folder / "mean.npy", np.float32, (None,))
+        plain = not len(mean)
+        whole = (matrix.shape[1], len(mean)) == ((0, 0) if plain else (facts.kept, len(matrix)))
+        if not whole or facts.kept > len(matrix) or self.params.dim != facts.kept:
+            raise unfit(folder, "the matrix, the mean and the dimensions kept do not fit together")
+        self._nesting = Nesting(matrix=matrix, mean=mean, kept=facts.kept)
+        self._calibration = read_params(folder / "calibration.json", Calibration)
         try:
-            with (folder / "arrays.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in names}
-                self._nesting = Nesting(matrix=file["matrix"], mean=file["mean"], kept=int(file["kept"]))
-                self._documents = int(file["documents"])
-                self._metric = "l2" if file["l2"] else "ip"
-            self.params = self.BuildParams.model_validate_json((folder / "params.json").read_bytes())
-            self._calibration = Calibration.model_validate_json((folder / "calibration.json").read_bytes())
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
-        return arrays
+            for row in self._calibration.rows:
+                self.SearchParams.model_validate(row.setting)
+        except ValueError as error:
+            raise unfit(folder / "calibration.json", "holds what is no setting") from error
+        return {name: load_array(folder / f"{name}.npy", dtype, shape, sizes) for name, (dtype, shape) in forms.items()}
 
     def _shared_parts(self) -> dict[str, int]:
         return {"nesting": self._nesting.nbytes, "calibration": self._calibration.nbytes}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._adanns_rank import best
@@ -52,7 +53,7 @@ class Calibrated(Frozen):
 class Calibration(Frozen):
     """The settings in ascending order of bytes and of recall."""
 
-    rows: tuple[Calibrated, ...]
+    rows: tuple[Calibrated, ...] = Field(min_length=1)
 
     @property
     def nbytes(self) -> int:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_bench.arrays import Shape, unfit
 from retrieval_bench.indexes._adanns_rank import pair_scores
 from retrieval_bench.indexes._pq_plan import Refine
 from retrieval_bench.types import FloatArray, IntArray, Metric
+
+_KINDS: dict[Refine, type[np.generic]] = {
+    "float32": np.float32, "fp16": np.float16, "int8": np.uint8, "none": np.float32,
+}  # fmt: skip
+FORMS: dict[str, tuple[Any, Shape]] = {
+    "codes": ((np.float32, np.float16, np.uint8), ("n", None)), "low": (np.float32, (None,)),
+    "step": (np.float32, (None,)),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +44,28 @@ class KeptVectors:
         if refine == "none":
             return cls(codes=np.empty((len(documents), 0), np.float32), low=nothing, step=nothing)
         if refine != "int8":
-            kind = {"float32": np.float32, "fp16": np.float16}[refine]
-            return cls(codes=documents.astype(kind), low=nothing, step=nothing)
+            return cls(codes=documents.astype(_KINDS[refine]), low=nothing, step=nothing)
         low, high = documents.min(axis=0), documents.max(axis=0)
         step = np.maximum((high - low) / 255, np.finfo(np.float32).tiny)
         codes = np.rint((documents - low) / step).clip(0, 255).astype(np.uint8)
         return cls(codes=codes, low=low, step=step)
+
+    @classmethod
+    def checked(cls, folder: Path, refine: Refine, kept: int, arrays: dict[str, npt.NDArray[Any]]) -> KeptVectors:
+        """What was read from a folder, if it is of this precision and has so many dimensions.
+
+        Raises:
+            ArtifactError: it is not.
+        """
+        held, codes = cls(**arrays), arrays["codes"]
+        coded = kept if refine == "int8" else 0
+        if (
+            codes.dtype != _KINDS[refine]
+            or codes.shape[1] != (0 if refine == "none" else kept)
+            or {len(held.low), len(held.step)} != {coded}
+        ):
+            raise unfit(folder, f"the vectors kept to re-rank with are not {kept} dimensions in {refine}")
+        return held
 
     @property
     def nbytes(self) -> int:

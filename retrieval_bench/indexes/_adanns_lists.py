@@ -63,6 +63,15 @@ class NestedLists:
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         return cls(vectors=vectors[rows], rows=rows, starts=starts, centroids=centroids)
 
+    def fault(self, lists: int, width: int) -> str:
+        """What is wrong with arrays that were read, for lists clustered on ``width``; empty where nothing is."""
+        n, starts = len(self.vectors), self.starts
+        if self.centroids.shape != (lists, width) or width > self.vectors.shape[1] or len(starts) != lists + 1:
+            return "the centroids are not those of its lists"
+        if starts[0] != 0 or starts[-1] != n or (np.diff(starts) < 0).any():
+            return "the lists do not hold as many documents as there are"
+        return "" if self.rows.min() >= 0 and self.rows.max() < n else "a row is beyond the documents"
+
     def scan(self, asked: FloatArray, probed: IntArray, depth: int, metric: Metric) -> tuple[IntArray, FloatArray]:
         """The ``depth`` best of the probed lists on the leading dimensions.
 

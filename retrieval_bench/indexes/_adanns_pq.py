@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import faiss
@@ -12,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from retrieval_bench.budgets import allowed_bytes, require_bytes
-from retrieval_bench.errors import ArtifactError, UsageError
+from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._adanns_calibration import CALIBRATION_BYTES
 from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, AdannsBuild, nesting_bytes
 from retrieval_bench.indexes._faiss import check_enough, seed_clustering
@@ -147,15 +146,3 @@ def sampled(rows: FloatArray, seed: int) -> FloatArray:
     if len(rows) > _ROWS:
         rows = rows[np.sort(np.random.default_rng(seed).choice(len(rows), _ROWS, replace=False))]
     return np.ascontiguousarray(rows)
-
-
-def read_faiss(folder: Path) -> Any:
-    """The faiss index of a saved folder.
-
-    Raises:
-        ArtifactError: missing or damaged.
-    """
-    try:
-        return faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
-    except RuntimeError as error:
-        raise ArtifactError(f"{folder}: index.faiss is missing or damaged; build the index again") from error

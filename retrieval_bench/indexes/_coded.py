@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
+from retrieval_bench.arrays import Sizes, load_array, save_array, unfit
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.checks import check_k
 from retrieval_bench.codecs import Arrays, Codec, nbytes, read_traffic, registered
-from retrieval_bench.errors import ArtifactError, DataError, RetrievalBenchError
-from retrieval_bench.files import atomic_file
+from retrieval_bench.errors import DataError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.indexes._nearest import Nearest
-from retrieval_bench.types import Budget, FloatArray, Hits, IntArray, MemoryReport, Params, Queries
+from retrieval_bench.specs import read_params, write_params
+from retrieval_bench.types import Budget, FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Params, Queries
 
 _BLOCK_VALUES = 1 << 22  # scores or decoded values held together
 _LEAST_BLOCK, _MOST_BLOCK = 256, 8192
@@ -63,10 +62,10 @@ class CodedIndex:
     _codec: Codec
     _codes: Arrays
     _lists: Arrays  # centroids (lists, d) float32, starts (lists + 1,) int64; ids (n,) int32 where rows were moved
-    _metric: str
+    _metric: Metric
 
     def _code(
-        self, vectors: FloatArray, lists: Arrays, params: Any, budget: Budget, *, metric: str, seed: int
+        self, vectors: FloatArray, lists: Arrays, params: Any, budget: Budget, *, metric: Metric, seed: int
     ) -> float:
         """Learn the codec on what the lists leave of the bytes, and code all vectors in the order of the lists.
 
@@ -149,15 +148,12 @@ class CodedIndex:
         return MemoryReport(parts=parts | {name: array.nbytes for name, array in self._lists.items()})
 
     def save(self, folder: Path) -> None:
-        """Write ``arrays.npz`` and ``index.json``."""
-        arrays: dict[str, npt.NDArray[Any]] = {}
+        """Write ``params.json``, ``index.json``, and the arrays into a folder of each kind."""
         for kind, group in (("codes", self._codes), ("tables", self._codec.tables), ("lists", self._lists)):
-            arrays |= {f"{kind}.{name}": array for name, array in group.items()}
-        with atomic_file(folder / "arrays.npz") as path:
-            np.savez(path, **arrays)  # type: ignore[arg-type]  # its second argument is a flag in the stubs only
-        facts = {"params": self.params.model_dump(mode="json"), "facts": self._codec.facts, "metric": self._metric}
-        with atomic_file(folder / "index.json") as path:
-            path.write_text(json.dumps(facts), encoding="utf-8")
+            for name, array in group.items():
+                save_array(folder / f"{kind}.{name}.npy", array)
+        write_params(folder / "params.json", self.params)
+        write_params(folder / "index.json", _Facts(facts=self._codec.facts, metric=self._metric))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -167,24 +163,57 @@ class CodedIndex:
             ArtifactError: a file is missing, cut short or not what it should be.
         """
         loaded = cls()
-        groups: dict[str, Arrays] = {"codes": {}, "tables": {}, "lists": {}}
+        loaded.params = read_params(folder / "params.json", cls.BuildParams)
+        facts = read_params(folder / "index.json", _Facts)
+        loaded._metric, loaded._lists = facts.metric, _lists(folder)
+        loaded._codes, tables = (_group(folder, kind) for kind in ("codes", "tables"))
+        loaded._codec = registered.get(loaded.params.codec)(tables, dict(facts.facts))
         try:
-            facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-            loaded.params = cls.BuildParams.model_validate(facts["params"])
-            with (folder / "arrays.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                for key in arrays.files:
-                    kind, _, name = key.partition(".")
-                    groups[kind][name] = arrays[key]
-            loaded._codec = registered.get(loaded.params.codec)(
-                groups["tables"], {str(name): int(value) for name, value in facts["facts"].items()}
-            )
-            loaded._codes, loaded._lists, loaded._metric = groups["codes"], groups["lists"], str(facts["metric"])
-            loaded._lists["centroids"], loaded._lists["starts"]
-        except RetrievalBenchError:
-            raise
-        except Exception as error:
-            raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
+            loaded._try_codes()
+        except Exception as error:  # whatever the codec makes of arrays that are not its own
+            raise unfit(folder, f"its codes cannot be decoded ({error})") from error
         return loaded
+
+    def _try_codes(self) -> None:
+        """Decode every code once, as searches will: no list could hold what each codec trusts in its arrays."""
+        centroids, n = self._lists["centroids"], int(self._lists["starts"][-1])
+        d = centroids.shape[1]
+        asked = self._codec.queries(np.zeros((1, d), np.float32))
+        if asked.ndim != 2 or asked.shape[1] > 2 * d:
+            raise ValueError(f"queries of {asked.shape} for {d} dimensions")
+        widest = max([2 * d, *(size for table in self._codec.tables.values() for size in table.shape)])
+        if self._codec.facts.get("rank", 1) > widest:  # what is decoded is held before it is seen not to fit
+            raise ValueError(f"a rank of {self._codec.facts['rank']} for tables of {widest}")
+        for decode in (self._codec.decode, self._codec.coarse)[: 1 + self._codec.two_level]:
+            for start in range(0, n, _MOST_BLOCK):
+                rows = slice(start, min(start + _MOST_BLOCK, n))
+                found = decode(self._codes, rows)
+                if found.shape != (rows.stop - start, asked.shape[1]) or found.dtype != np.float32:
+                    raise ValueError(f"{found.dtype} {found.shape} for {rows.stop - start} codes")
+
+
+def _lists(folder: Path) -> Arrays:
+    sizes: Sizes = {}
+    starts = load_array(folder / "lists.starts.npy", np.int64, (None,), low=0, high=1 << 31)
+    centroids = load_array(folder / "lists.centroids.npy", np.float32, (len(starts) - 1, "d"), sizes)
+    if len(starts) < 2 or starts[0] != 0 or starts[-1] < 1 or (np.diff(starts) < 0).any():
+        raise unfit(folder, "its lists do not follow one another")
+    lists = {"centroids": centroids, "starts": starts}
+    if (path := folder / "lists.ids.npy").exists():
+        n = int(starts[-1])
+        lists["ids"] = load_array(path, np.int32, (n,), low=0, high=n)
+    return lists
+
+
+def _group(folder: Path, kind: str) -> Arrays:
+    return {path.name.split(".")[1]: load_array(path, None, None) for path in sorted(folder.glob(f"{kind}.*.npy"))}
+
+
+class _Facts(Frozen):
+    """What an index is of, beside its arrays."""
+
+    metric: Metric
+    facts: dict[str, Annotated[int, Field(ge=0, lt=1 << 31)]]
 
 
 class _Scorer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from pathlib import Path
 from threading import Lock
@@ -10,12 +11,15 @@ from typing import Any, ClassVar, Self
 import faiss
 import numpy as np
 
+from retrieval_bench.arrays import unfit
 from retrieval_bench.checks import check_k
-from retrieval_bench.errors import ArtifactError, DataError
+from retrieval_bench.errors import DataError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.hits import make_hits
 from retrieval_bench.indexes import _faiss_gpu as gpu
+from retrieval_bench.indexes._faiss_file import check_file
 from retrieval_bench.indexes._faiss_memory import bytes_by_part
+from retrieval_bench.specs import read_params, write_params
 from retrieval_bench.types import FloatArray, Hits, MemoryReport, Params, Queries
 
 METRICS = {"ip": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
@@ -28,6 +32,7 @@ class FaissIndex:
     A backend gives ``build``, which ends in ``_fill``, and ``_search_parameters``.
 
     Attributes:
+        forms: pattern of the forms of its faiss index (see ``_faiss_file.Found``): no other is read.
         params: the build parameters as used.
         device: ``cuda`` when the index is searched on a GPU, else ``cpu``.
     """
@@ -36,6 +41,7 @@ class FaissIndex:
     BuildParams: ClassVar[type[Params]]
     SearchParams: ClassVar[type[Params]]
     metrics: ClassVar[frozenset[str]] = frozenset(METRICS)
+    forms: ClassVar[str]
     params: Any
     device: str = "cpu"
 
@@ -86,8 +92,7 @@ class FaissIndex:
         """Write ``index.faiss`` and ``params.json``."""
         with atomic_file(folder / "index.faiss") as path:
             faiss.write_index(gpu.to_host(self._index, self.device), str(path))
-        with atomic_file(folder / "params.json") as path:
-            path.write_text(self.params.model_dump_json(), encoding="utf-8")
+        write_params(folder / "params.json", self.params)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -97,18 +102,34 @@ class FaissIndex:
             ArtifactError: a file is missing, cut short or not what it should be.
         """
         loaded = cls()
-        try:
-            loaded.params = cls.BuildParams.model_validate_json((folder / "params.json").read_bytes())
-            index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
-        except RuntimeError as error:
-            raise ArtifactError(
-                f"{folder}: index.faiss is damaged ({_reason(error)}); build the index again"
-            ) from error
+        loaded.params = read_params(folder / "params.json", cls.BuildParams)
+        index = read_faiss(folder / "index.faiss", cls.forms)
         drop_tables(index)
         loaded._index, loaded.device = gpu.to_device(index)
         return loaded
+
+
+def read_faiss(path: Path, forms: str, n: int | None = None, d: int | None = None) -> Any:
+    """The faiss index in a file that was walked first.
+
+    Args:
+        path: of the file.
+        forms: pattern of what it may be.
+        n: vectors that it must have; None for any number.
+        d: dimensions, likewise.
+
+    Raises:
+        ArtifactError: missing, damaged, or another kind of index.
+    """
+    found = check_file(path)
+    if not re.fullmatch(forms, found.form):
+        raise unfit(path, f"holds an index of the form {found.form}, not {forms}")
+    if n not in (None, found.n) or d not in (None, found.d):
+        raise unfit(path, f"holds {found.n} vectors of {found.d} dimensions, not {n} of {d}")
+    try:
+        return faiss.read_index(str(path), faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
+    except RuntimeError as error:
+        raise unfit(path, f"is damaged ({_reason(error)})") from error
 
 
 def _reason(error: RuntimeError) -> str:

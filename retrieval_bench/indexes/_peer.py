@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +11,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from retrieval_bench.arrays import unfit
 from retrieval_bench.checks import check_k
-from retrieval_bench.errors import ArtifactError, DataError, UsageError
-from retrieval_bench.files import atomic_file
+from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.hits import make_hits
+from retrieval_bench.specs import read_params, write_params
 from retrieval_bench.threads import blas
-from retrieval_bench.types import FloatArray, Hits, MemoryReport, Params, Queries
+from retrieval_bench.types import FloatArray, Frozen, Hits, MemoryReport, Metric, Params, Queries
 
 
 def threads() -> int:
@@ -67,7 +68,7 @@ class PeerIndex:
 
     _index: Any
     _shape: tuple[int, int]
-    _metric: str
+    _metric: Metric
 
     def __init__(self) -> None:
         self._setting = OneSetting()
@@ -86,7 +87,7 @@ class PeerIndex:
 
     @abstractmethod
     def _read(self, folder: Path) -> None:
-        """Read what ``_write`` wrote."""
+        """Read what ``_write`` wrote, after checking all that the library would trust in it."""
 
     def search(self, queries: Queries, k: int, params: Any) -> Hits:
         """See protocols.Index.
@@ -103,11 +104,10 @@ class PeerIndex:
         return make_hits(*self._nearest(np.ascontiguousarray(vectors), k, params))
 
     def save(self, folder: Path) -> None:
-        """Write the library's files and ``index.json``."""
+        """Write the library's files, ``params.json`` and ``index.json``."""
         self._write(folder)
-        facts = {"params": self.params.model_dump(), "shape": self._shape, "metric": self._metric}
-        with atomic_file(folder / "index.json") as path:
-            path.write_text(json.dumps(facts), encoding="utf-8")
+        write_params(folder / "params.json", self.params)
+        write_params(folder / "index.json", _Facts(n=self._shape[0], d=self._shape[1], metric=self._metric))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -117,14 +117,22 @@ class PeerIndex:
             ArtifactError: a file is missing, cut short or not what it should be.
         """
         loaded = cls()
+        loaded.params = read_params(folder / "params.json", cls.BuildParams)
+        facts = read_params(folder / "index.json", _Facts)
+        loaded._shape, loaded._metric = (facts.n, facts.d), facts.metric
         try:
-            facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-            loaded.params = cls.BuildParams.model_validate(facts["params"])
-            loaded._shape, loaded._metric = (int(facts["shape"][0]), int(facts["shape"][1])), str(facts["metric"])
             loaded._read(folder)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
+            raise unfit(folder, f"cannot be read ({error})") from error
         return loaded
+
+
+class _Facts(Frozen):
+    """What an index is of."""
+
+    n: int = Field(ge=1, lt=1 << 31)
+    d: int = Field(ge=1, le=1 << 20)
+    metric: Metric
 
 
 def enough_candidates(name: str, candidates: int, k: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -12,10 +11,11 @@ from typing import Any, ClassVar, Self, cast
 import faiss
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from retrieval_bench.arrays import unfit
 from retrieval_bench.checks import check_k
-from retrieval_bench.errors import ArtifactError, DataError, UsageError
-from retrieval_bench.files import atomic_file
+from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.indexes import _reduced_fit as make
 from retrieval_bench.indexes._reduced_plan import Layout
@@ -24,10 +24,15 @@ from retrieval_bench.kernels.rerank import rerank
 from retrieval_bench.kernels.scan import LARGEST_QUERY, ROWS, Int8Array, Int32Array, Lists, packed
 from retrieval_bench.projections import Projection
 from retrieval_bench.projections.drift import FEWEST_TRAINING, Drift, QueryProfile, check_drift, profile_queries
-from retrieval_bench.types import FloatArray, Hits, IntArray, MemoryReport, Metric, Params, Queries
+from retrieval_bench.specs import read_params, write_params
+from retrieval_bench.types import FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Params, Queries
 
 _LARGEST_BIAS = 1 << 30  # of a score, so that it stays within 32 bits
 _FEWEST_EACH = 16  # queries worth a thread: two blocks of the kernel
+
+
+def _biases(stored: Stored) -> list[FloatArray | None]:
+    return [stored.bias] if stored.centroids is None else [stored.bias, stored.centroid_bias]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +136,10 @@ class ReducedIndex:
 
     def _take(self, stored: Stored) -> None:
         """Make ready for searching; a ValueError where the arrays do not fit together."""
+        if int(stored.rows.sum()) != self._n or stored.matrix.shape[1] > 4 * stored.codes.shape[1]:
+            raise ValueError("the lists do not hold as many documents, or not of as many dimensions, as there are")
+        if any((b is None) != (self._metric == "ip") for b in _biases(stored)):
+            raise ValueError("there are biases without a distance, or a distance without biases")
         self._stored = stored
         self._lists = Lists(codes=stored.codes, starts=stored.starts, rows=stored.rows, bias=stored.bias)
         # For queries alone: documents were reduced when the index was built, and their matrix is not kept.
@@ -239,11 +248,10 @@ class ReducedIndex:
         return MemoryReport(parts=self._stored.bytes_by_part())
 
     def save(self, folder: Path) -> None:
-        """Write one ``.npy`` file for each array, and ``index.json``."""
+        """Write one ``.npy`` file for each array, ``params.json`` and ``index.json``."""
         self._stored.save(folder)
-        facts = {"params": self.params.model_dump(), "metric": self._metric, "n": self._n, "step": float(self._step)}
-        with atomic_file(folder / "index.json") as path:
-            path.write_text(json.dumps(facts), encoding="utf-8")
+        write_params(folder / "params.json", self.params)
+        write_params(folder / "index.json", _Facts(metric=self._metric, n=self._n, step=float(self._step)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -253,11 +261,20 @@ class ReducedIndex:
             ArtifactError: a file is missing, cut short or not what it should be.
         """
         loaded = cls()
+        loaded.params = read_params(folder / "params.json", cls.BuildParams)
+        facts = read_params(folder / "index.json", _Facts)
+        loaded._metric, loaded._n, loaded._step = facts.metric, facts.n, np.float32(facts.step)
+        stored = Stored.load(folder, facts.n)
         try:
-            facts = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-            loaded.params = cls.BuildParams.model_validate(facts["params"])
-            loaded._metric, loaded._n, loaded._step = facts["metric"], facts["n"], np.float32(facts["step"])
-            loaded._take(Stored.load(folder))
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
+            loaded._take(stored)
+        except ValueError as error:
+            raise unfit(folder, str(error)) from error
         return loaded
+
+
+class _Facts(Frozen):
+    """What an index is of, beside its arrays."""
+
+    metric: Metric
+    n: int = Field(ge=1, lt=1 << 31)
+    step: float = Field(gt=0, lt=1e30)  # of the codes

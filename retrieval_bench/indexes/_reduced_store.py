@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.files import atomic_file
-from retrieval_bench.kernels.scan import ROWS, CodeArray, Int32Array
+from retrieval_bench.arrays import Shape, Sizes, load_array, save_array, unfit
+from retrieval_bench.kernels.scan import LARGEST_CODE, ROWS, CodeArray, Int32Array
 from retrieval_bench.types import FloatArray, IntArray
 
 _PARTS = {
@@ -19,6 +19,27 @@ _PARTS = {
     "centroid_bias": "centroids",
 }  # fmt: skip
 PROFILE = "profile_"  # begins the names of what no answer needs
+_FLOAT = np.float32
+_FORMS: dict[str, tuple[Any, Shape, int | None, int | None]] = {  # type, shape, least value, and what all are below
+    "matrix": (_FLOAT, ("D", "d"), None, None),
+    "mean": (_FLOAT, ("D",), None, None),
+    "codes": (np.uint8, ("groups", "quads", ROWS, 4), 0, LARGEST_CODE + 1),
+    "starts": (np.int64, ("lists",), 0, 1 << 40),
+    "rows": (np.int64, ("lists",), 0, 1 << 40),
+    "bias": (_FLOAT, ("slots",), None, None),
+    "coded": (np.uint8, ("slots", "D"), None, None),
+    "grid": (_FLOAT, ("slots", 2), None, None),
+    "originals": ((np.float32, np.float16), ("slots", "D"), None, None),
+    "ids": (np.int32, ("slots",), -1, None),  # below the number of documents
+    "centroids": (np.uint8, (None, "quads", ROWS, 4), 0, LARGEST_CODE + 1),
+    "centroid_bias": (_FLOAT, (None,), None, None),
+    "profile_basis": (_FLOAT, ("D", "p"), None, None),
+    "profile_center": (_FLOAT, ("p",), None, None),
+    "profile_whitener": (_FLOAT, ("p", "p"), None, None),
+    "profile_distances": (_FLOAT, ("held",), None, None),
+    "profile_kept": (_FLOAT, ("held",), None, None),
+}
+_ALWAYS = {"matrix", "mean", "codes", "starts", "rows"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +78,15 @@ class Stored:
 
     def __post_init__(self) -> None:
         slots, d = ROWS * len(self.codes), len(self.mean)
-        shapes = {"matrix": (d, self.matrix.shape[-1]), "coded": (slots, d), "grid": (slots, 2), "ids": (slots,)}
+        shapes = {
+            "matrix": (d, self.matrix.shape[-1]), "coded": (slots, d), "grid": (slots, 2), "ids": (slots,),
+            "originals": (slots, d),
+        }  # fmt: skip
         for name, array in self.arrays().items():
-            if array.shape != ((slots, d) if name == "originals" else shapes.get(name, array.shape)):
+            if array.shape != shapes.get(name, array.shape):
                 raise ValueError(f"{name} has the shape {array.shape}, which does not fit the other arrays")
+        if (self.coded is None) != (self.grid is None):
+            raise ValueError("codes to re-rank with have no scales")
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Those that are there, by name."""
@@ -77,11 +103,22 @@ class Stored:
     def save(self, folder: Path) -> None:
         """Write one ``.npy`` file for each array."""
         for name, array in self.arrays().items():
-            with atomic_file(folder / f"{name}.npy") as path:
-                np.save(path, array)
+            save_array(folder / f"{name}.npy", array)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what save wrote; OSError, ValueError, TypeError or EOFError where that is damaged."""
-        paths = {f.name: folder / f"{f.name}.npy" for f in fields(cls)}
-        return cls(**{name: np.load(path, allow_pickle=False) for name, path in paths.items() if path.exists()})
+    def load(cls, folder: Path, n: int) -> Self:
+        """Read what save wrote of an index of n documents.
+
+        Raises:
+            ArtifactError: an array is missing, damaged, or does not fit the others.
+        """
+        sizes: Sizes = {}
+        found = {}
+        for name, (dtype, shape, low, high) in _FORMS.items():
+            if (path := folder / f"{name}.npy").exists() or name in _ALWAYS:
+                most = n if name == "ids" else high
+                found[name] = load_array(path, dtype, shape, sizes, low=low, high=most)
+        try:
+            return cls(**found)
+        except ValueError as error:
+            raise unfit(folder, str(error)) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from retrieval_bench.arrays import Shape, Sizes, load_array, save_array, unfit
 from retrieval_bench.checks import check_k
 from retrieval_bench.device.blocks import Blocks
 from retrieval_bench.device.choose import Precision, choose_device, choose_precision
@@ -17,14 +18,18 @@ from retrieval_bench.device.exact import MORE_GROUPS, half_squares
 from retrieval_bench.device.operand import Operand
 from retrieval_bench.device.products import GROUP
 from retrieval_bench.device.stream import to_device
-from retrieval_bench.errors import ArtifactError, DataError
-from retrieval_bench.files import atomic_file
+from retrieval_bench.errors import DataError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.indexes._reduced_plan import automatic_dim
 from retrieval_bench.projections import Projection
+from retrieval_bench.specs import read_params, write_params
 from retrieval_bench.types import FloatArray, Hits, MemoryReport, Metric, Params, Queries
 
 BYTES: dict[Precision, int] = {"float32": 4, "bfloat16": 2, "float16": 2, "int8": 1}
+_ARRAYS: dict[str, type[np.generic]] = {
+    "float32": np.float32, "bfloat16": np.int16, "float16": np.float16, "int8": np.int8, "uint8": np.uint8,
+    "int32": np.int32, "int64": np.int64,
+}  # fmt: skip
 _MAXIMA = {"cpu": 1 << 23, "cuda": 1 << 28}  # kept scores of a block of queries
 
 
@@ -50,6 +55,20 @@ class TorchSearch(Params):
         None, ge=1, le=65_536,
         description=f"groups of {GROUP} documents re-ranked for each query, at least k; None: k + {MORE_GROUPS}",
     )  # fmt: skip
+
+
+class Form(NamedTuple):
+    """What a tensor must be.
+
+    Attributes:
+        precision: of its numbers.
+        shape: see ``arrays.load_array``.
+        rows: its numbers are documents.
+    """
+
+    precision: Precision | Literal["uint8", "int32", "int64"]
+    shape: Shape
+    rows: bool = False
 
 
 class TorchIndex:
@@ -124,12 +143,10 @@ class TorchIndex:
         """Write one ``.npy`` file for each tensor, and ``params.json``; bfloat16 as the 16-bit integers it is."""
         for name, tensor in self.tensors.items():
             there = tensor.cpu()
-            with atomic_file(folder / f"{name}.npy") as path:
-                np.save(path, there.view(torch.int16).numpy() if there.dtype == torch.bfloat16 else there.numpy())
-        with atomic_file(folder / "params.json") as path:
-            path.write_text(self.params.model_dump_json(), encoding="utf-8")
-        with atomic_file(folder / "shape.json") as path:
-            path.write_text(_Shape(n=self._n, d=self._d, metric=self.metric).model_dump_json(), encoding="utf-8")
+            array = there.view(torch.int16).numpy() if there.dtype == torch.bfloat16 else there.numpy()
+            save_array(folder / f"{name}.npy", array)
+        write_params(folder / "params.json", self.params)
+        write_params(folder / "shape.json", _Shape(n=self._n, d=self._d, metric=self.metric))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -139,19 +156,29 @@ class TorchIndex:
             ArtifactError: a file is missing, cut short or not what it should be.
         """
         loaded = cls()
+        loaded.params = read_params(folder / "params.json", cls.BuildParams)
+        shape = read_params(folder / "shape.json", _Shape)
+        loaded.device = choose_device("cpu" if loaded.params.device == "cpu" else None)
+        if "auto" in (loaded.params.precision, loaded.params.dim):
+            raise unfit(folder / "params.json", "does not say in what precision and dimensions it was built")
+        sizes: Sizes = {"n": shape.n, "d": shape.d}
+        forms = loaded._forms(shape.metric)
+        tensors = {name: loaded._read(folder / f"{name}.npy", form, sizes) for name, form in forms.items()}
         try:
-            loaded.params = cls.BuildParams.model_validate_json((folder / "params.json").read_bytes())
-            shape = _Shape.model_validate_json((folder / "shape.json").read_bytes())
-            loaded.device = choose_device("cpu" if loaded.params.device == "cpu" else None)
-            tensors = {p.stem: loaded._read(p) for p in sorted(folder.glob("*.npy"))}
             loaded.take(shape.n, shape.d, shape.metric, tensors)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, ValidationError, RuntimeError) as error:
-            raise ArtifactError(f"{folder}: cannot be read: {error}; build the index again") from error
+        except (ValueError, RuntimeError) as error:
+            raise unfit(folder, str(error)) from error
         return loaded
 
-    def _read(self, path: Path) -> torch.Tensor:
-        tensor = to_device(np.load(path, allow_pickle=False), self.device)
-        return tensor.view(torch.bfloat16) if tensor.dtype == torch.int16 else tensor
+    @abstractmethod
+    def _forms(self, metric: Metric) -> dict[str, Form]:
+        """The tensors of an index with these parameters: type and shape, with n documents of d dimensions."""
+
+    def _read(self, path: Path, form: Form, sizes: Sizes) -> torch.Tensor:
+        high = sizes["n"] if form.rows else None
+        array = load_array(path, _ARRAYS[form.precision], form.shape, sizes, low=0 if form.rows else None, high=high)
+        tensor = to_device(array, self.device)
+        return tensor.view(torch.bfloat16) if form.precision == "bfloat16" else tensor
 
 
 class _Shape(Params):
@@ -185,6 +212,24 @@ def reduced_queries(tensors: dict[str, torch.Tensor], queries: torch.Tensor, met
     if "query_matrix" not in tensors:
         return queries
     return (queries - tensors["mean"] if metric == "l2" else queries) @ tensors["query_matrix"]
+
+
+def operand_forms(precision: Precision, rows: str, width: int | str, metric: Metric) -> dict[str, Form]:
+    """The forms of what ``operand_parts`` gives of ``rows`` documents."""
+    forms = {"values": Form(precision, (rows, width))}
+    if precision == "int8":
+        forms["scale"] = Form("float32", (rows,))
+    return forms | bias_form(rows, metric)
+
+
+def bias_form(rows: str, metric: Metric) -> dict[str, Form]:
+    """The form of what distances have beside products."""
+    return {"bias": Form("float32", (rows,))} if metric == "l2" else {}
+
+
+def reduction_forms(dim: int | Literal["all"]) -> dict[str, Form]:
+    """The forms of ``Reduction.tensors``; none where nothing is reduced."""
+    return {} if dim == "all" else {"query_matrix": Form("float32", ("d", dim)), "mean": Form("float32", ("d",))}
 
 
 def operand_parts(operand: Operand) -> dict[str, torch.Tensor]:

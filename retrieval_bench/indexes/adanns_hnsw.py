@@ -10,15 +10,15 @@ import faiss
 import numpy as np
 from pydantic import Field
 
+from retrieval_bench.arrays import unfit
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.indexes._adanns import AdannsIndex, AdannsSearch
 from retrieval_bench.indexes._adanns_calibration import CALIBRATION_BYTES, Cost, K
 from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, AdannsBuild, nested, nesting_bytes
-from retrieval_bench.indexes._adanns_pq import read_faiss
 from retrieval_bench.indexes._adanns_rank import pair_scores
-from retrieval_bench.indexes._faiss import METRICS, filled
+from retrieval_bench.indexes._faiss import METRICS, filled, read_faiss
 from retrieval_bench.indexes._faiss_memory import bytes_by_part
 from retrieval_bench.indexes.hnsw import graph_bytes
 from retrieval_bench.registry import indexes
@@ -128,7 +128,7 @@ class AdannsHnsw(AdannsIndex):
         return MemoryReport(parts={**parts, "rest": self._rest.nbytes, **self._shared_parts()})
 
     def save(self, folder: Path) -> None:
-        """Write ``index.faiss``, ``arrays.npz``, ``params.json`` and ``calibration.json``."""
+        """Write ``index.faiss``, the arrays, ``index.json``, ``params.json`` and ``calibration.json``."""
         with atomic_file(folder / "index.faiss") as path:
             faiss.write_index(self._graph, str(path))
         self._write(folder, {"rest": self._rest})
@@ -137,8 +137,11 @@ class AdannsHnsw(AdannsIndex):
     def load(cls, folder: Path) -> Self:
         """Read what save wrote; raises ArtifactError."""
         loaded = cls()
-        loaded._rest = loaded._read(folder, "rest")["rest"]
-        loaded._graph = read_faiss(folder)
+        loaded._rest = loaded._read(folder, rest=(np.float32, ("n", None)))["rest"]
+        d_s = loaded.params.d_s
+        loaded._graph = read_faiss(folder / "index.faiss", "hnsw", loaded._documents, d_s)
+        if d_s + loaded._rest.shape[1] != loaded._nesting.kept:
+            raise unfit(folder, "the graph and the other dimensions are not those that are kept")
         return loaded
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
+from retrieval_bench.arrays import unfit
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._adanns import AdannsIndex, AdannsSearch
@@ -144,7 +145,7 @@ class AdannsIvf(AdannsIndex):
         )
 
     def save(self, folder: Path) -> None:
-        """Write ``arrays.npz``, ``params.json`` and ``calibration.json``."""
+        """Write the arrays, ``index.json``, ``params.json`` and ``calibration.json``."""
         held = self._lists
         self._write(
             folder,
@@ -155,7 +156,14 @@ class AdannsIvf(AdannsIndex):
     def load(cls, folder: Path) -> Self:
         """Read what save wrote; raises ArtifactError."""
         loaded = cls()
-        loaded._lists = NestedLists(**loaded._read(folder, "vectors", "rows", "starts", "centroids"))
+        arrays = loaded._read(
+            folder,
+            vectors=(np.float32, ("n", "kept")), rows=(np.int32, ("n",)), starts=(np.int64, (None,)),
+            centroids=(np.float32, (None, None)),
+        )  # fmt: skip
+        loaded._lists = NestedLists(**arrays)
+        if reason := loaded._lists.fault(loaded.params.lists, loaded.params.d_c):
+            raise unfit(folder, reason)
         return loaded
 
 

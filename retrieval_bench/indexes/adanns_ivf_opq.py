@@ -10,14 +10,15 @@ import faiss
 import numpy as np
 from pydantic import Field
 
+from retrieval_bench.arrays import unfit
 from retrieval_bench.files import atomic_file
 from retrieval_bench.indexes._adanns import AdannsIndex, AdannsSearch
 from retrieval_bench.indexes._adanns_calibration import Cost
-from retrieval_bench.indexes._adanns_kept import KeptVectors
+from retrieval_bench.indexes._adanns_kept import FORMS, KeptVectors
 from retrieval_bench.indexes._adanns_lists import cluster, nearest_lists
 from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, nested
-from retrieval_bench.indexes._adanns_pq import AdannsPqBuild, PqLayout, plan, read_faiss, rotation, sampled
-from retrieval_bench.indexes._faiss import METRICS, drop_tables, filled, seed_clustering
+from retrieval_bench.indexes._adanns_pq import AdannsPqBuild, PqLayout, plan, rotation, sampled
+from retrieval_bench.indexes._faiss import METRICS, drop_tables, filled, read_faiss, seed_clustering
 from retrieval_bench.indexes._faiss_memory import bytes_by_part
 from retrieval_bench.indexes.ivf import MOST_LISTS, PROBED, automatic_lists
 from retrieval_bench.registry import indexes
@@ -155,7 +156,7 @@ class AdannsIvfOpq(AdannsIndex):
         )
 
     def save(self, folder: Path) -> None:
-        """Write ``index.faiss``, ``arrays.npz``, ``params.json`` and ``calibration.json``."""
+        """Write ``index.faiss``, the arrays, ``index.json``, ``params.json`` and ``calibration.json``."""
         with atomic_file(folder / "index.faiss") as path:
             faiss.write_index(self._index, str(path))
         kept = {"codes": self._kept.codes, "low": self._kept.low, "step": self._kept.step}
@@ -165,10 +166,15 @@ class AdannsIvfOpq(AdannsIndex):
     def load(cls, folder: Path) -> Self:
         """Read what save wrote; raises ArtifactError."""
         loaded = cls()
-        arrays = loaded._read(folder, "codes", "low", "step", "centroids")
-        loaded._centroids = arrays.pop("centroids")
-        loaded._kept = KeptVectors(**arrays)
-        loaded._index = read_faiss(folder)
+        arrays = loaded._read(folder, centroids=(np.float32, (None, None)), **FORMS)
+        loaded._centroids, params = arrays.pop("centroids"), loaded.params
+        loaded._kept = KeptVectors.checked(folder, params.refine, loaded._nesting.kept, arrays)
+        loaded._index = read_faiss(folder / "index.faiss", r"turn\(ivfpq\)", loaded._documents, params.d_s)
+        lists = faiss.downcast_index(loaded._index.index).nlist
+        if loaded._centroids.shape != (params.lists, params.d_c) or lists != params.lists:
+            raise unfit(folder, "the centroids are not those of its lists")
+        if not max(params.d_s, params.d_c) <= loaded._nesting.kept:
+            raise unfit(folder, "its lists or codes are of more dimensions than are kept")
         drop_tables(loaded._index)
         return loaded
 

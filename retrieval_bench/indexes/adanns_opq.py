@@ -9,14 +9,15 @@ from typing import Any, ClassVar, Self
 import faiss
 import numpy as np
 
+from retrieval_bench.arrays import unfit
 from retrieval_bench.files import atomic_file
 from retrieval_bench.indexes._adanns import AdannsIndex, AdannsSearch
 from retrieval_bench.indexes._adanns_calibration import Cost
-from retrieval_bench.indexes._adanns_kept import KeptVectors
+from retrieval_bench.indexes._adanns_kept import FORMS, KeptVectors
 from retrieval_bench.indexes._adanns_nesting import nested
-from retrieval_bench.indexes._adanns_pq import AdannsPqBuild, plan, read_faiss, rotation, sampled
+from retrieval_bench.indexes._adanns_pq import AdannsPqBuild, plan, rotation, sampled
 from retrieval_bench.indexes._adanns_rank import prefixes
-from retrieval_bench.indexes._faiss import METRICS, filled, seed_clustering
+from retrieval_bench.indexes._faiss import METRICS, filled, read_faiss, seed_clustering
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, MemoryReport, Metric, Params, Queries
 
@@ -107,7 +108,7 @@ class AdannsOpq(AdannsIndex):
         )
 
     def save(self, folder: Path) -> None:
-        """Write ``index.faiss``, ``arrays.npz``, ``params.json`` and ``calibration.json``."""
+        """Write ``index.faiss``, the arrays, ``index.json``, ``params.json`` and ``calibration.json``."""
         with atomic_file(folder / "index.faiss") as path:
             faiss.write_index(self._index, str(path))
         self._write(folder, {"codes": self._kept.codes, "low": self._kept.low, "step": self._kept.step})
@@ -116,6 +117,9 @@ class AdannsOpq(AdannsIndex):
     def load(cls, folder: Path) -> Self:
         """Read what save wrote; raises ArtifactError."""
         loaded = cls()
-        loaded._kept = KeptVectors(**loaded._read(folder, "codes", "low", "step"))
-        loaded._index = read_faiss(folder)
+        arrays = loaded._read(folder, **FORMS)
+        loaded._kept = KeptVectors.checked(folder, loaded.params.refine, loaded._nesting.kept, arrays)
+        if loaded.params.d_s > loaded._nesting.kept:
+            raise unfit(folder, "its codes are of more dimensions than are kept")
+        loaded._index = read_faiss(folder / "index.faiss", r"turn\(product\)", loaded._documents, loaded.params.d_s)
         return loaded

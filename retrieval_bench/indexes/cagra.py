@@ -53,6 +53,7 @@ class Cagra(FaissIndex):
     """
 
     name = "cagra"
+    forms = "cagra"
     BuildParams: ClassVar[type[Params]] = CagraBuild
     SearchParams: ClassVar[type[Params]] = CagraSearch
 

@@ -25,6 +25,7 @@ class Flat(FaissIndex):
     """Every query is compared with every vector, in float32. The reference that the others are judged against."""
 
     name = "flat"
+    forms = "flat"
     BuildParams: ClassVar[type[Params]] = FlatBuild
     SearchParams: ClassVar[type[Params]] = FlatSearch
 

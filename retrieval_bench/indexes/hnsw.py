@@ -49,6 +49,7 @@ class Hnsw(FaissIndex):
     """
 
     name = "hnsw"
+    forms = "hnsw"
     BuildParams: ClassVar[type[Params]] = HnswBuild
     SearchParams: ClassVar[type[Params]] = HnswSearch
 

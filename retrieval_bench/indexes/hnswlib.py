@@ -13,6 +13,7 @@ import numpy.typing as npt
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import atomic_file
+from retrieval_bench.indexes._graph_files import check_hnswlib
 from retrieval_bench.indexes._peer import PeerIndex, enough_candidates, threads
 from retrieval_bench.indexes.hnsw import HnswBuild, HnswSearch
 from retrieval_bench.registry import indexes
@@ -96,5 +97,6 @@ class Hnswlib(PeerIndex):
             self._index.save_index(str(path))
 
     def _read(self, folder: Path) -> None:
+        check_hnswlib(folder / _FILE, *self._shape, self.params.m)
         self._index = hnswlib.Index(space=self._metric, dim=self._shape[1])
         self._index.load_index(str(folder / _FILE))

@@ -49,6 +49,7 @@ class Ivf(FaissIndex):
     """Sivic and Zisserman 2003; the inverted file of Jegou, Douze and Schmid 2011, with uncompressed vectors."""
 
     name = "ivf"
+    forms = "ivf"
     BuildParams: ClassVar[type[Params]] = IvfBuild
     SearchParams: ClassVar[type[Params]] = IvfSearch
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from retrieval_bench.indexes._faiss import seed_clustering
 from retrieval_bench.indexes._pq_plan import Layout
-from retrieval_bench.indexes.ivf_pq import IvfPq, IvfPqBuild
+from retrieval_bench.indexes.ivf_pq import IvfPq, IvfPqBuild, refinable
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import FloatArray, Params
 
@@ -30,6 +30,7 @@ class IvfOpq(IvfPq):
     """Optimized product quantization (Ge, He, Ke and Sun 2013)."""
 
     name = "ivf_opq"
+    forms = refinable(r"turn\(ivfpq4?\)")
     BuildParams: ClassVar[type[Params]] = IvfOpqBuild
     rotated = True
 

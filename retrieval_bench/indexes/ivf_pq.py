@@ -44,11 +44,17 @@ class IvfPqSearch(IvfSearch):
     )
 
 
+def refinable(form: str) -> str:
+    """The pattern of an index of this form, alone or with vectors kept to re-rank with."""
+    return rf"{form}|refine\({form},(flat|scalar)\)"
+
+
 @indexes.register("ivf_pq")
 class IvfPq(FaissIndex):
     """Product quantization of residuals (Jegou, Douze, Schmid 2011), 4-bit codes by fast scan (Andre et al. 2015)."""
 
     name = "ivf_pq"
+    forms = refinable(r"ivfpq4?")
     BuildParams: ClassVar[type[Params]] = IvfPqBuild
     SearchParams: ClassVar[type[Params]] = IvfPqSearch
     rotated: ClassVar[bool] = False

@@ -12,7 +12,7 @@ from retrieval_bench.indexes._faiss import METRICS, check_enough, filled, seed_c
 from retrieval_bench.indexes._faiss_memory import LIST_BYTES, fast_scan_rows
 from retrieval_bench.indexes._pq_plan import REFINE_WIDTH, REFINES, Refine
 from retrieval_bench.indexes.ivf import MOST_LISTS, automatic_lists
-from retrieval_bench.indexes.ivf_pq import IvfPq, kept
+from retrieval_bench.indexes.ivf_pq import IvfPq, kept, refinable
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
 
@@ -31,6 +31,7 @@ class RaBitQ(IvfPq):
     """Gao and Long 2024: a bit for each dimension of the rotated residual, by faiss' fast scan."""
 
     name = "rabitq"
+    forms = refinable(r"turn\(rabitq\)")
     BuildParams: ClassVar[type[Params]] = RaBitQBuild
 
     def build(  # type: ignore[override]  # the parameters are its own

@@ -17,6 +17,7 @@ from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._faiss import check_enough
 from retrieval_bench.indexes._peer import PeerIndex, threads
+from retrieval_bench.indexes._scann_files import checked_assets
 from retrieval_bench.indexes.ivf import MOST_LISTS
 from retrieval_bench.indexes.ivf_pq import IvfPqSearch
 from retrieval_bench.registry import indexes
@@ -133,7 +134,9 @@ class Scann(PeerIndex):
         self._parts = _saved(folder)
 
     def _read(self, folder: Path) -> None:
-        self._index, self._parts = library.load_searcher(str(folder), assets_backcompat_shim=False), _saved(folder)
+        assets = checked_assets(folder, *self._shape, self.params, self._metric)
+        self._index = library.ScannSearcher(library.scann_pybind.ScannNumpy(str(folder), assets))
+        self._parts = _saved(folder)
 
 
 def _bytes(n: int, d: int, lists: int, params: ScannBuild) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 
+from retrieval_bench.arrays import Sizes
 from retrieval_bench.budgets import require_bytes
 from retrieval_bench.device.bound import reach_of
 from retrieval_bench.device.choose import Precision
@@ -18,13 +20,16 @@ from retrieval_bench.device.stream import to_device
 from retrieval_bench.indexes._reduced_fit import fit
 from retrieval_bench.indexes._torch import (
     BYTES,
+    Form,
     Reduction,
     TorchBuild,
     TorchIndex,
     TorchSearch,
+    operand_forms,
     operand_of,
     operand_parts,
     reduced_queries,
+    reduction_forms,
 )
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
@@ -132,12 +137,22 @@ class TorchFlat(TorchIndex):
             reach = reach_of(tensors["vectors"], rounded)
             self._parts = [Part(start=0, vectors=tensors["vectors"], rounded=rounded, reach=reach)]
 
-    def _read(self, path: Any) -> torch.Tensor:
+    def _forms(self, metric: Metric) -> dict[str, Form]:
+        forms = {"vectors": Form("float32", ("n", "d"))}
+        if self.params.stream:
+            return forms
+        dim, precision = self.params.dim, self.params.precision
+        forms |= reduction_forms(dim) | operand_forms(precision, "n", "d" if dim == "all" else dim, metric)
+        if dim == "all" and precision == "float32":
+            del forms["values"]  # they are the vectors
+        return forms
+
+    def _read(self, path: Path, form: Form, sizes: Sizes) -> torch.Tensor:
         if not self.params.stream:
-            return super()._read(path)
+            return super()._read(path, form, sizes)
         here, self.device = self.device, torch.device("cpu")
         try:
-            return super()._read(path)
+            return super()._read(path, form, sizes)
         finally:
             self.device = here
 

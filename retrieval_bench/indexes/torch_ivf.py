@@ -22,13 +22,17 @@ from retrieval_bench.device.stream import to_device
 from retrieval_bench.indexes._reduced_fit import fit
 from retrieval_bench.indexes._torch import (
     BYTES,
+    Form,
     Reduction,
     TorchBuild,
     TorchIndex,
     TorchSearch,
+    bias_form,
+    operand_forms,
     operand_of,
     operand_parts,
     reduced_queries,
+    reduction_forms,
 )
 from retrieval_bench.indexes.ivf import MOST_LISTS, PROBED, automatic_lists
 from retrieval_bench.registry import indexes
@@ -130,12 +134,36 @@ class TorchIvf(TorchIndex):
             tensors["vectors"] = as_operand(to_device(vectors, self.device), params.keep).values[order]
         self.take(n, d, metric, tensors)
 
+    def _forms(self, metric: Metric) -> dict[str, Form]:
+        p = self.params
+        width = "d" if p.dim == "all" else p.dim
+        forms = {
+            "centres": Form("float32", (p.lists, width)),
+            "sizes": Form("int64", (p.lists,)),
+            "rows": Form("int32", ("n",), rows=True),
+            **reduction_forms(p.dim),
+        }
+        if p.code_bytes is None:
+            forms |= operand_forms(p.precision, "n", width, metric)
+        else:
+            forms["codes"] = Form("uint8", ("n", p.code_bytes))
+            forms["codewords"] = Form("float32", (p.code_bytes, CODEWORDS, None))
+            forms |= {"rotation": Form("float32", (width, width))} if p.rotate else {}
+            forms |= bias_form("n", metric)
+        if _kept_apart(p):
+            forms["vectors"] = Form(p.keep, ("n", "d"))
+        return forms
+
     def take(self, n: int, d: int, metric: Metric, tensors: dict[str, torch.Tensor]) -> None:
         """See TorchIndex."""
         super().take(n, d, metric, tensors)
         self._lists = Lists(sizes=tensors["sizes"])
-        if int(self._lists.sizes.sum()) != n or len(tensors["rows"]) != n:
+        if int(self._lists.sizes.sum()) != n or len(tensors["rows"]) != n or int(self._lists.sizes.min()) < 0:
             raise ValueError(f"the lists hold {int(self._lists.sizes.sum())} rows of {n}")
+        if "codes" in tensors and tensors["codewords"].shape[0] * tensors["codewords"].shape[2] != len(
+            tensors["centres"][0]
+        ):
+            raise ValueError("the codewords are not of as many dimensions as the lists")
         self._code = (
             ProductCode(codewords=tensors["codewords"], rotation=tensors.get("rotation"))
             if "codes" in tensors

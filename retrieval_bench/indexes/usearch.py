@@ -13,6 +13,7 @@ from usearch.index import Index as Graph
 
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.files import atomic_file
+from retrieval_bench.indexes._graph_files import check_usearch
 from retrieval_bench.indexes._peer import PeerIndex, enough_candidates, threads
 from retrieval_bench.indexes.hnsw import HnswBuild, HnswSearch
 from retrieval_bench.registry import indexes
@@ -111,5 +112,7 @@ class Usearch(PeerIndex):
             self._index.save(str(path))
 
     def _read(self, folder: Path) -> None:
+        precision, m = self.params.precision, self.params.m
+        check_usearch(folder / _FILE, *self._shape, m, precision=precision, metric=self._metric)
         self._index = self._empty()
         self._index.load(str(folder / _FILE))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from retrieval_bench.kernels._native import description, kernel
+from retrieval_bench.kernels._native import description
 
-__all__ = ["description", "kernel"]
+__all__ = ["description"]

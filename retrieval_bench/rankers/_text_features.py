@@ -5,7 +5,6 @@ Qin, Liu, Xu and Li, Information Retrieval 13 (2010).
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,9 +16,10 @@ from typing import Self
 import numpy as np
 import scipy.sparse as sp
 
-from retrieval_bench.errors import ArtifactError, DataError
-from retrieval_bench.files import write_text
+from retrieval_bench.arrays import load_strings, save_strings
+from retrieval_bench.errors import DataError
 from retrieval_bench.rankers._analysis import term_maker, words
+from retrieval_bench.rankers._postings import load_postings, save_postings
 from retrieval_bench.types import FloatArray, IntArray
 
 FEATURES = (
@@ -28,7 +28,6 @@ FEATURES = (
 )  # fmt: skip
 _BM25 = ((0.9, 0.4), (1.2, 0.75))  # k1 and b: Anserini's, and those of the textbooks
 _MU = 1000.0  # weight of the collection's language model
-_ARRAYS, _VOCABULARY = ("data", "indices", "indptr"), "terms.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,22 +131,16 @@ class Terms:
 
     def save(self, folder: Path) -> None:
         """Write into an existing folder."""
-        for name in _ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self.counts, name))
-        write_text(folder / _VOCABULARY, json.dumps(list(self.vocabulary)))
+        save_postings(folder, self.counts)
+        save_strings(folder, "terms", list(self.vocabulary))
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what save wrote.
+    def load(cls, folder: Path, documents: int) -> Self:
+        """Read what save wrote of so many documents.
 
         Raises:
             ArtifactError: a file is missing, or the files do not fit each other.
         """
-        try:
-            terms = json.loads((folder / _VOCABULARY).read_text(encoding="utf-8"))
-            data, indices, indptr = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS)
-            counts = sp.csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, len(terms)))
-            counts.check_format(full_check=True)
-        except (OSError, ValueError, TypeError, EOFError) as error:
-            raise ArtifactError(f"{folder}: cannot be read as the term counts of a ranker: {error}") from error
+        terms = load_strings(folder, "terms")
+        counts = sp.csr_matrix(tuple(load_postings(folder, documents, len(terms))), shape=(documents, len(terms)))
         return cls(vocabulary={term: number for number, term in enumerate(terms)}, counts=counts)

@@ -18,14 +18,27 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from retrieval_bench.errors import ArtifactError, DataError
+from retrieval_bench.arrays import load_array, load_strings, save_array, save_strings, unfit
+from retrieval_bench.errors import DataError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.rankers._analysis import Stemming, StopWords, term_maker, words
 from retrieval_bench.rankers._lucene_scores import lucene_gains
 from retrieval_bench.rankers._params_file import load_params, save_params
+from retrieval_bench.rankers._postings import Postings, load_postings, save_postings
 from retrieval_bench.rankers._top import top_rows
 from retrieval_bench.registry import rankers
-from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, IntArray, MemoryReport, Params, Queries
+from retrieval_bench.types import (
+    Budget,
+    Corpus,
+    Examples,
+    FloatArray,
+    Frozen,
+    Hits,
+    IntArray,
+    MemoryReport,
+    Params,
+    Queries,
+)
 
 logging.getLogger("bm25s").setLevel(logging.WARNING)
 
@@ -52,6 +65,11 @@ class Bm25Params(Params):
         if self.lengths == "lucene" and self.method != "lucene":
             raise ValueError("lengths = 'lucene' belongs to method = 'lucene'; the other variants keep exact lengths")
         return self
+
+
+class _Saved(Frozen):
+    params: Bm25Params
+    documents: int = Field(ge=1, lt=1 << 31)
 
 
 @rankers.register("bm25")
@@ -101,19 +119,25 @@ class Bm25:
         engine.index((documents, vocabulary), create_empty_token=False, show_progress=False)
         if params.lengths == "lucene":  # the same postings with other scores
             engine.scores["data"] = lucene_gains(documents, len(vocabulary), k1=params.k1, b=params.b).data
-        self._attach(engine, params)
+        scores = engine.scores
+        postings = Postings(*(scores[name] for name in Postings._fields))
+        self._attach(params, len(documents), vocabulary, postings, engine.nonoccurrence_array)
 
-    def _attach(self, engine: bm25s.BM25, params: Bm25Params) -> None:
-        self.params = params
-        self._engine = engine
-        self._vocabulary: dict[str, int] = engine.vocab_dict
-        # Postings of term t are start[t]:start[t+1]; gains are scores over that of a document without the term.
-        self._gains: FloatArray = engine.scores["data"]
-        self._rows: npt.NDArray[np.int32] = engine.scores["indices"]
-        self._start: IntArray = engine.scores["indptr"]
-        self._documents = int(engine.scores["num_docs"])
-        self._absent: FloatArray | None = engine.nonoccurrence_array
+    def _attach(
+        self, params: Bm25Params, n: int, vocabulary: dict[str, int], postings: Postings, absent: FloatArray | None
+    ) -> None:
+        self.params, self._documents, self._vocabulary = params, n, vocabulary
+        # A row per term; values are scores over that of a document without the term, which ``absent`` has.
+        self._postings, self._absent = postings, absent
+        self._gains: FloatArray = postings.data
+        self._rows: npt.NDArray[np.int32] = postings.indices
+        self._start: IntArray = postings.indptr
         self._term_of = term_maker(params.stemmer, params.stopwords)
+
+    @property
+    def documents(self) -> int:
+        """How many documents there are."""
+        return self._documents
 
     def rank(self, queries: Queries, k: int) -> Hits:
         """The k best documents of each query; fewer, padded, where fewer hold a term of it."""
@@ -153,9 +177,12 @@ class Bm25:
         return MemoryReport(parts=parts)
 
     def save(self, folder: Path) -> None:
-        """Write arrays as .npy and the rest as JSON."""
-        self._engine.save(folder, show_progress=False)
-        save_params(folder, self.params)
+        """Write the terms, in the order of their postings, and arrays; the parameters as JSON."""
+        save_strings(folder, "terms", sorted(self._vocabulary, key=self._vocabulary.__getitem__))
+        save_postings(folder, self._postings)
+        if self._absent is not None:
+            save_array(folder / "absent.npy", self._absent)
+        save_params(folder, _Saved(params=self.params, documents=self._documents))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -164,27 +191,16 @@ class Bm25:
         Raises:
             ArtifactError: a file is missing, or the files do not fit each other.
         """
-        params = load_params(folder, Bm25Params)
-        try:
-            engine = bm25s.BM25.load(folder, allow_pickle=False, show_progress=False)
-        except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError) as error:
-            raise ArtifactError(f"{folder}: cannot be read as a bm25 index: {error}") from error
+        saved = load_params(folder, _Saved)
+        terms = load_strings(folder, "terms")
+        vocabulary = {term: number for number, term in enumerate(terms)}
+        if len(vocabulary) != len(terms):
+            raise unfit(folder, "a term stands twice in its vocabulary")
+        postings = load_postings(folder, len(terms), saved.documents)
+        path = folder / "absent.npy"
+        absent = load_array(path, np.float32, (len(terms),)) if path.exists() else None
+        if postings.data.dtype != np.float32:
+            raise unfit(folder, "its scores are not float32")
         ranker = cls()
-        ranker._attach(engine, params)
-        ranker._check(folder)
+        ranker._attach(saved.params, saved.documents, vocabulary, postings, absent)
         return ranker
-
-    def _check(self, folder: Path) -> None:
-        terms, postings = len(self._vocabulary), len(self._rows)
-        whole = (
-            self._start.shape == (terms + 1,)
-            and self._gains.shape == (postings,)
-            and self._start[0] == 0
-            and self._start[-1] == postings
-            and bool((np.diff(self._start) >= 0).all())
-            and (postings == 0 or 0 <= self._rows.min() <= self._rows.max() < self._documents)
-            and set(self._vocabulary.values()) == set(range(terms))
-            and (self._absent is None or self._absent.shape == (terms,))
-        )
-        if not whole:
-            raise ArtifactError(f"{folder}: the files of this bm25 index do not fit each other; build it again")

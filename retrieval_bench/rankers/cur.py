@@ -21,7 +21,8 @@ import numpy as np
 from pydantic import Field
 
 from retrieval_bench import registry
-from retrieval_bench.errors import ArtifactError, BudgetError, DataError, UsageError
+from retrieval_bench.arrays import load_array, save_array, unfit
+from retrieval_bench.errors import BudgetError, DataError, UsageError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.rankers._calls import ScorerParams, calls_per_query, same_scorer
 from retrieval_bench.rankers._cur.anchors import anchor_queries, scored
@@ -217,8 +218,8 @@ class Cur:
 
     def save(self, folder: Path) -> None:
         """Write the arrays and what the scorer keeps of the documents; models are named with their revisions."""
-        np.save(folder / "factors.npy", self._factors)
-        np.save(folder / "first.npy", self._first)
+        save_array(folder / "factors.npy", self._factors)
+        save_array(folder / "first.npy", self._first)
         if self._start is not None:
             self._start.save(folder)
         (folder / "documents").mkdir()
@@ -246,23 +247,14 @@ class Cur:
         scorer = load_scorer(saved.params.scorer, saved.params.scorer_settings, where=str(folder))
         same_scorer(folder, scorer, saved.scorer_revision)
         ranker._scorer = Metered.load(folder / "documents", scorer)
-        ranker._start = None
-        try:
-            ranker._factors, ranker._first = (np.load(folder / f"{name}.npy", allow_pickle=False)
-                                              for name in ("factors", "first"))  # fmt: skip
-            if saved.encoder_revision is not None:
-                ranker._start = Start.load(folder, saved.params.dual_encoder, saved.encoder_revision)
-        except (OSError, ValueError, EOFError) as error:
-            raise ArtifactError(f"{folder}: cannot be read as a cur ranker: {error}") from error
-        n = saved.documents
-        first = ranker._first
-        if (
-            ranker._factors.ndim != 2
-            or ranker._factors.shape[1] != n
-            or not len(first)
-            or not 0 <= first.min() <= first.max() < n
-        ):
-            raise ArtifactError(f"{folder}: the files of this cur ranker do not fit each other; build it again")
+        ranker._start, n = None, saved.documents
+        ranker._factors = load_array(folder / "factors.npy", (np.float32, np.float64), (None, n))
+        ranker._first = load_array(folder / "first.npy", np.int64, (None,), low=0, high=n)
+        if saved.encoder_revision is not None:
+            ranker._start = Start.load(folder, saved.params.dual_encoder, saved.encoder_revision)
+        most = 0 if ranker._start is None else ranker._start.axes.shape[1] + 1
+        if not len(ranker._first) or len(ranker._factors) < most:
+            raise unfit(folder, "the files of this cur ranker do not fit each other")
         return ranker
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from retrieval_bench.arrays import load_array, save_array
 from retrieval_bench.encoders import load_encoder
 from retrieval_bench.errors import ArtifactError
 from retrieval_bench.files import atomic_file
@@ -173,7 +174,7 @@ class Knrm:
         """Write BM25, the tokens and the network; the encoder is named with its revision, not copied."""
         (folder / "bm25").mkdir()
         self._first.save(folder / "bm25")
-        np.save(folder / _TOKENS, self._documents)
+        save_array(folder / _TOKENS, self._documents)
         with atomic_file(folder / _NET) as path:
             save_file(_state(self._net), path)
         save_params(folder, _Saved(params=self.params, encoder_revision=self._encoder.revision))
@@ -196,8 +197,9 @@ class Knrm:
             )
         ranker._first = Bm25.load(folder / "bm25")
         ranker._net = ranker._fresh()
+        shape = (ranker._first.documents, saved.params.document_tokens)
+        ranker._documents = load_array(folder / _TOKENS, np.int64, shape, low=0, high=len(ranker._vectors), mapped=True)
         try:
-            ranker._documents = np.load(folder / _TOKENS, mmap_mode="r", allow_pickle=False)
             ranker._net.load_state_dict(load_file(folder / _NET))
         except (OSError, ValueError, EOFError, RuntimeError, SafetensorError) as error:
             raise ArtifactError(f"{folder}: cannot be read as a K-NRM ranker: {error}") from error

@@ -14,6 +14,7 @@ import lightgbm
 import numpy as np
 from pydantic import Field
 
+from retrieval_bench.arrays import load_array, save_array
 from retrieval_bench.checks import normalised
 from retrieval_bench.encoders import encode_queries, encoded_by, load_encoder
 from retrieval_bench.errors import ArtifactError
@@ -161,7 +162,7 @@ class Ltr:
         for name, part in (("bm25", self._first), ("terms", self._terms)):
             (folder / name).mkdir()
             part.save(folder / name)
-        np.save(folder / _VECTORS, self._vectors)
+        save_array(folder / _VECTORS, self._vectors)
         self._trees.save_model(folder / _MODEL)
         save_params(folder, _Saved(params=self.params, encoder_revision=self._encoder.revision))
 
@@ -183,9 +184,10 @@ class Ltr:
                 f"here it is {ranker._encoder.revision}: bring back that model, or build again"
             )
         ranker._first = Bm25.load(folder / "bm25")
-        ranker._terms = Terms.load(folder / "terms")
+        n = ranker._first.documents
+        ranker._terms = Terms.load(folder / "terms", n)
+        ranker._vectors = load_array(folder / _VECTORS, np.float32, (n, ranker._encoder.dim), mapped=True)
         try:
-            ranker._vectors = np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False)
             ranker._trees = lightgbm.Booster(model_file=folder / _MODEL)
         except (OSError, ValueError, EOFError, lightgbm.basic.LightGBMError) as error:
             raise ArtifactError(f"{folder}: cannot be read as a learned ranker: {error}") from error

@@ -16,12 +16,12 @@ from retrieval_bench.encoders.sparse import SparseTextEncoder
 from retrieval_bench.errors import ArtifactError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.rankers._params_file import load_params, save_params
+from retrieval_bench.rankers._postings import load_postings, save_postings
 from retrieval_bench.rankers._top import top_rows
 from retrieval_bench.registry import rankers
 from retrieval_bench.types import Budget, Corpus, Examples, Frozen, Hits, MemoryReport, Params, Queries
 
 _BLOCK = 64  # queries scored together: bounds the memory of their scores
-_ARRAYS = ("data", "indices", "indptr")
 
 
 class SpladeParams(Params):
@@ -96,8 +96,7 @@ class Splade:
 
     def save(self, folder: Path) -> None:
         """Write the postings as .npy; the encoder is named with its revision, not copied."""
-        for name in _ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self._postings, name))
+        save_postings(folder, self._postings)
         revision = self._encoder.revision
         save_params(folder, _Saved(params=self.params, documents=self._documents, encoder_revision=revision))
 
@@ -118,11 +117,6 @@ class Splade:
                 f"{folder}: was built with the model {saved.params.model!r} of revision {saved.encoder_revision}, "
                 f"here it is {ranker._encoder.revision}: bring back that model, or build again"
             )
-        try:
-            data, indices, indptr = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in _ARRAYS)
-            postings = sp.csr_matrix((data, indices, indptr), shape=(ranker._encoder.dim, saved.documents))
-            postings.check_format(full_check=True)
-        except (OSError, ValueError, EOFError) as error:
-            raise ArtifactError(f"{folder}: cannot be read as the postings of a sparse index: {error}") from error
-        ranker._postings = postings
+        postings = load_postings(folder, ranker._encoder.dim, saved.documents)
+        ranker._postings = sp.csr_matrix(tuple(postings), shape=(ranker._encoder.dim, saved.documents))
         return ranker

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from retrieval_bench.checks import check_vectors
 from retrieval_bench.datasets import cached_neighbors, exact_neighbors
 from retrieval_bench.encoders import encoded_by
-from retrieval_bench.files import atomic_file, atomic_folder, home
+from retrieval_bench.files import atomic_file, atomic_folder, home, locked
 from retrieval_bench.frame import Frame
 from retrieval_bench.protocols import Encoder
 from retrieval_bench.quality import id_places
@@ -84,6 +84,11 @@ def store(dataset: Dataset, frame: Frame | None = None) -> Path:
         DataError: float32 cannot hold the scores of these vectors.
     """
     folder = prepared_folder(dataset.fingerprint)
+    with locked(folder):  # of two runs over one data set the second waits, and finds it made
+        return _stored(folder, dataset, frame)
+
+
+def _stored(folder: Path, dataset: Dataset, frame: Frame | None) -> Path:
     if (folder / "dataset.json").exists():
         _add_titles(folder / "corpus.parquet", dataset)
         _add_places(folder / _PLACES, dataset)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
 
-from retrieval_bench.errors import ArtifactError
-from retrieval_bench.files import write_text
+from retrieval_bench.arrays import load_strings, save_strings
 from retrieval_bench.protocols import Scorer
 from retrieval_bench.types import FloatArray, IntArray, MemoryReport
 
-_NAME = "texts.json"
+_NAME = "texts"
 
 
 class Texts:
@@ -34,20 +32,14 @@ class Texts:
         return MemoryReport(parts={"texts": sum(len(text.encode("utf-8", "replace")) for text in self._documents)})
 
     def save(self, folder: Path) -> None:
-        """Write the texts as JSON; ASCII escapes keep lone surrogates."""
-        write_text(folder / _NAME, json.dumps(self._documents))
+        """Write the texts."""
+        save_strings(folder, _NAME, self._documents)
 
     @classmethod
     def load(cls, folder: Path, scorer: Scorer) -> Self:
         """Read what ``save`` wrote.
 
         Raises:
-            ArtifactError: the file is missing or is not a list of texts.
+            ArtifactError: a file is missing or damaged.
         """
-        try:
-            documents = json.loads((folder / _NAME).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{folder / _NAME}: cannot be read: {error}") from error
-        if not isinstance(documents, list) or not all(isinstance(text, str) for text in documents):
-            raise ArtifactError(f"{folder / _NAME}: is not a list of texts; build again")
-        return cls(scorer, documents)
+        return cls(scorer, load_strings(folder, _NAME))

@@ -8,7 +8,7 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.errors import ArtifactError
+from retrieval_bench.arrays import Sizes, load_array, save_array, unfit
 from retrieval_bench.types import FloatArray, IntArray
 
 Storage = Literal["float16", "int8"]
@@ -99,7 +99,7 @@ class TokenStore:
         """Write the arrays as .npy."""
         for name in ("values", "scales", "starts", "projection"):
             if (array := getattr(self, name)) is not None:
-                np.save(folder / f"{name}.npy", array)
+                save_array(folder / f"{name}.npy", array)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -108,25 +108,13 @@ class TokenStore:
         Raises:
             ArtifactError: an array is missing, or they do not fit each other.
         """
-        try:
-            values, starts, projection = (
-                np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("values", "starts", "projection")
-            )
-            scales = np.load(folder / "scales.npy", allow_pickle=False) if values.dtype == np.int8 else None
-        except (OSError, ValueError, EOFError) as error:
-            raise ArtifactError(f"{folder}: cannot be read as token vectors: {error}") from error
-        whole = (
-            values.ndim == projection.ndim == 2
-            and projection.shape[1] == values.shape[1]
-            and (scales is None or scales.shape == (len(values),))
-            and starts.ndim == 1
-            and len(starts) > 1
-            and starts[0] == 0
-            and starts[-1] == len(values)
-            and bool((np.diff(starts) > 0).all())
-        )
-        if not whole:
-            raise ArtifactError(f"{folder}: the files of these token vectors do not fit each other; build again")
+        sizes: Sizes = {}
+        values = load_array(folder / "values.npy", (np.float32, np.float16, np.int8), ("tokens", "dim"), sizes)
+        projection = load_array(folder / "projection.npy", np.float32, (None, "dim"), sizes)
+        scales = load_array(folder / "scales.npy", np.float32, ("tokens",), sizes) if values.dtype == np.int8 else None
+        starts = load_array(folder / "starts.npy", np.int64, (None,), low=0, high=len(values) + 1)
+        if len(starts) < 2 or starts[0] != 0 or starts[-1] != len(values) or bool((np.diff(starts) <= 0).any()):
+            raise unfit(folder, "the files of these token vectors do not fit each other")
         return cls(values, scales, starts, projection)
 
 

@@ -217,7 +217,7 @@ def test_a_saved_ranker_answers_alike_and_knows_its_scorer(tmp_path: Path) -> No
 def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     built().save(tmp_path)
     np.save(tmp_path / "first.npy", np.array([ITEMS]))
-    with pytest.raises(ArtifactError, match="do not fit"):
+    with pytest.raises(ArtifactError, match=f"holds {ITEMS} to {ITEMS}, beyond 0 to {ITEMS}"):
         Cur.load(tmp_path)
 
 

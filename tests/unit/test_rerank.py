@@ -92,8 +92,8 @@ def test_saving_keeps_ranker_scorer_and_texts(tmp_path: Path) -> None:
     loaded = Rerank.load(tmp_path)
     assert np.array_equal(loaded.rank(QUERY, 30).rows, ranker.rank(QUERY, 30).rows)
     assert ranker.memory().parts["texts"] == sum(len(text) for text in TEXTS)
-    (tmp_path / "documents" / "texts.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="not a list of texts"):
+    (tmp_path / "documents" / "texts-starts.npy").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"texts-starts\.npy: is no \.npy file"):
         Rerank.load(tmp_path)
 
 

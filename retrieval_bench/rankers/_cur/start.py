@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from retrieval_bench.arrays import load_array, save_array
 from retrieval_bench.encoders import cached_encode, encode_queries, load_encoder
 from retrieval_bench.errors import ArtifactError
 from retrieval_bench.protocols import Encoder
@@ -60,21 +61,21 @@ class Start:
 
     def save(self, folder: Path) -> None:
         """Write the arrays; the encoder is named with its revision by whoever saves."""
-        np.save(folder / "axes.npy", self.axes)
-        np.save(folder / "line.npy", self.line)
+        save_array(folder / "axes.npy", self.axes)
+        save_array(folder / "line.npy", self.line)
 
     @classmethod
     def load(cls, folder: Path, name: str | None, revision: str) -> Self:
         """Read what save wrote.
 
         Raises:
-            ArtifactError: the encoder has other weights now.
-            OSError, ValueError, EOFError: a file is missing or damaged.
+            ArtifactError: the encoder has other weights now, or a file is missing or damaged.
         """
         encoder = load_encoder(name)
         if encoder.revision != revision:
             raise ArtifactError(f"{folder}: the dual encoder {encoder.name!r} has other weights; build again")
-        axes, line = (np.load(folder / f"{part}.npy", allow_pickle=False) for part in ("axes", "line"))
+        axes = load_array(folder / "axes.npy", np.float32, (encoder.dim, None))
+        line = load_array(folder / "line.npy", np.float32, (2,))
         return cls(encoder, axes, line)
 
 
