@@ -20,10 +20,17 @@ def data_folder() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the native kernels are kept, which takes seconds to compile."""
+    return tmp_path_factory.mktemp("native")
+
+
 @pytest.fixture(autouse=True)
-def home_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home folder of the suite for each test."""
+def home_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, compiled: Path) -> Path:
+    """A home folder of the suite for each test, empty but for the compiled kernels."""
     folder = tmp_path_factory.mktemp("home")
+    (folder / "native").symlink_to(compiled)
     monkeypatch.setenv("RETRIEVAL_BENCH_HOME", str(folder))
     return folder
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from retrieval_bench.kernels._native import description
+from retrieval_bench.kernels._native import description, kernel
 
-__all__ = ["description"]
+__all__ = ["description", "kernel"]

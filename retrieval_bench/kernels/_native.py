@@ -45,6 +45,12 @@ def best_variant() -> int:
     return 0 if native is None else int(native.best_variant())
 
 
+def kernel() -> str:
+    """What does the work here, as far as speeds depend on it: numpy, or the variant of which compiled library."""
+    native = library()
+    return "numpy" if native is None else f"{_VARIANTS[best_variant()]}, {Path(native._name).stem}"  # noqa: SLF001 - the file opened
+
+
 def description() -> str:
     """One line on what runs here, and what would make it faster."""
     if library() is not None:

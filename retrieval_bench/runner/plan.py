@@ -1,7 +1,8 @@
 """What is to be done: builds, each with the search settings that are its trials.
 
 Ids are hashes of everything that can change a figure, so that what is already there is only taken up where it would
-come out the same: data, parameters, budget, seed, effort, the plug-in's sources, libraries and processor.
+come out the same: data, parameters, budget, seed, effort, all sources of this package and of the plug-in's, whether the
+compiled kernels or numpy did the work, libraries and processor.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from pathlib import Path
 from retrieval_bench import registry
 from retrieval_bench.errors import CardError, UsageError
 from retrieval_bench.files import sha256
+from retrieval_bench.kernels import kernel
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import libraries, machine
 from retrieval_bench.runner.job import BuildPlan, Floor, TrialPlan
 from retrieval_bench.specs import SystemCard, params
 from retrieval_bench.types import Budget, Params, Split
+
+_SOURCES = {".py", ".pyx", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".so"}
 
 
 def plan_builds(
@@ -74,7 +78,7 @@ def plan_builds(
             settings = [{}]
         build_id = _hash(
             card.kind, card.backend, build | _contents(asked), fingerprint, budget.model_dump(), threads, seed,
-            libraries(), sources_hash(module),
+            libraries(), sources_hash("retrieval_bench", module), kernel(),
         )  # fmt: skip
         trials = tuple(TrialPlan(trial_id=_hash(build_id, s, depth, card.name, *aside), search=s) for s in settings)
         plans.append(
@@ -87,17 +91,24 @@ def plan_builds(
     return plans
 
 
-@cache
-def sources_hash(module: str) -> str:
-    """Hash of the Python sources of a plug-in: of its whole package, or, for one of this package, of its own file.
+def sources_hash(*modules: str) -> str:
+    """Hash of the sources of the modules' whole packages, or of the file of a module that is in none.
 
-    The rest of this package counts by its version.
+    A file is read again only when it has changed: a long session plans often, and its sources may be edited meanwhile.
     """
-    loaded = sys.modules[module]
-    top = sys.modules.get(module.partition(".")[0], loaded)
-    folders = [] if module.startswith("retrieval_bench.") else [Path(p) for p in getattr(top, "__path__", [])]
-    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))] or [Path(loaded.__file__ or "")]
-    return _hash([file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()])
+    found: dict[str, Path] = {}
+    for name in sorted({module.partition(".")[0] for module in modules}):
+        top = sys.modules[name]
+        for folder in map(Path, getattr(top, "__path__", [])):
+            found |= {f"{name}/{f.relative_to(folder)}": f for f in folder.rglob("*") if f.suffix in _SOURCES}
+        if not hasattr(top, "__path__") and top.__file__:
+            found[name] = Path(top.__file__)
+    return _hash([[name, _digest(file, file.stat().st_mtime_ns)] for name, file in sorted(found.items())])
+
+
+@cache
+def _digest(file: Path, _changed: int) -> str:
+    return sha256(file)
 
 
 def _contents(build: Params) -> dict[str, str]:

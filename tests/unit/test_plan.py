@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import retrieval_bench
 from retrieval_bench import registry
+from retrieval_bench.kernels import _native, kernel
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.runner.job import BuildPlan
-from retrieval_bench.runner.plan import plan_builds, sources_hash
+from retrieval_bench.runner.plan import plan_builds
 from retrieval_bench.specs import SystemCard, system_card
 from retrieval_bench.types import Budget
 
@@ -73,5 +76,29 @@ def test_a_changed_plug_in_is_built_anew(tmp_path: Path, monkeypatch: pytest.Mon
     before = planned(card).build_id
     assert planned(card).build_id == before
     (package / "helper.py").write_text("FACTOR = 2\n")
-    sources_hash.cache_clear()
     assert planned(card).build_id != before
+
+
+@pytest.mark.parametrize("source", ["kernels/scan.c", "kernels/select.h", "codecs/lvq.py", "indexes/_reduced.py"])
+def test_a_changed_source_of_this_package_is_built_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    before = planned()
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(retrieval_bench.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__", "*.html"))
+    monkeypatch.setattr(retrieval_bench, "__path__", [str(copy)])
+    assert planned() == before, "by what the files hold, wherever they stand"
+    with (copy / source).open("a") as file:
+        file.write("\n")
+    assert planned().build_id != before.build_id
+    assert planned().trials[0].trial_id != before.trials[0].trial_id
+
+
+def test_numpy_in_place_of_the_compiled_kernels_is_built_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    if _native.library() is None:
+        pytest.skip("no compiled kernels here")
+    compiled, variants = planned(), 2 if "AVX" in kernel() else 1
+    monkeypatch.setattr(_native, "best_variant", lambda: 0)
+    portable = planned()
+    monkeypatch.setattr(_native, "library", lambda: None)
+    assert len({plan.build_id for plan in (compiled, portable, planned())}) == variants + 1
