@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "choice": (
         ["runner/select.py", "runner/finals.py", "runner/score.py"],
-        ["unit/test_select.py", "unit/test_ties.py"],
+        ["unit/test_select.py", "unit/test_score.py", "unit/test_finals.py"],
     ),
     "kernels": (["kernels/*.py"], ["unit/test_kernels.py", "unit/test_lvq.py"]),
     "artifact": (["artifact.py", "manifest.py", "arrays.py", "canaries.py"], ["integration/test_artifact.py"]),

@@ -76,8 +76,10 @@ def judged(trial: Trial, as_json: Json = False, html: Html = None, out: Out = No
 
     found = diagnosed(trial, run_folder(None, out), "nDCG@10")
     hits = found.hits()
+    deepest = hits.rows.shape[1]
+    depths = [k for k in (5, 10, 20) if k <= deepest] or [deepest]
     answers = ranked(hits, found.data.corpus, own_rows=found.data.queries["test"].own_rows)
-    cuts = [reach(answers, found.data.qrels["test"], k=k) for k in (5, 10, 20) if k <= hits.rows.shape[1]]
+    cuts = [reach(answers, found.data.qrels["test"], k=k) for k in depths]
     section = Section(
         title=f"Reach of the judgments: {found.trial.system}",
         says=(f"{1 - cuts[0].judged:.1%} of the first {cuts[0].k} answers have no judgment and count as wrong; "

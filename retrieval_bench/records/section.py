@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 from retrieval_bench.types import Frozen
@@ -35,6 +36,6 @@ class Section(Frozen):
 
 def shown(value: Cell) -> str:
     """A cell as text: four significant digits, a dash where there is none."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

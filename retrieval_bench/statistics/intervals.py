@@ -85,7 +85,7 @@ def percentile_interval(samples: npt.ArrayLike, q: float, *, level: float = 0.95
         level: confidence, in (0, 1).
 
     Returns:
-        (low, high), both among the samples; NaN when there are none.
+        (low, high), both among the samples; NaN when there are fewer than two: one says nothing about the others.
 
     Raises:
         UsageError: infinite values, a shape other than (n,), q or level out of range.
@@ -95,7 +95,7 @@ def percentile_interval(samples: npt.ArrayLike, q: float, *, level: float = 0.95
         raise UsageError(f"percentile {q} must lie between 0 and 100, both excluded")
     ordered = np.sort(known(samples))
     n = len(ordered)
-    if n == 0:
+    if n < 2:
         return float("nan"), float("nan")
     tail = (1 - level) / 2
     below = bdtr(np.arange(n + 1), n, q / 100)  # scipy.stats has its quantiles too, but takes half a second to import

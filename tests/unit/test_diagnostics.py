@@ -25,7 +25,7 @@ from retrieval_bench.errors import UsageError
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.energy import Meter, joules, meters
 from retrieval_bench.quality import Ranking
-from retrieval_bench.records.section import Section
+from retrieval_bench.records.section import Section, shown
 from retrieval_bench.types import Qrels
 
 RNG = np.random.default_rng(0)
@@ -326,3 +326,7 @@ def test_a_section_escapes_what_it_is_given() -> None:
     assert "<script>" not in text
     assert "<td>-</td>" in text
     assert "0.1235" in text
+
+
+def test_a_cell_without_a_figure_is_a_dash() -> None:
+    assert [shown(cell) for cell in (None, float("nan"), 0.5, 3, "a")] == ["-", "-", "0.5", "3", "a"]
