@@ -66,7 +66,7 @@ def asked(draw: st.DrawFn) -> Asked:
     return Asked(Corpus(ids=ids), rows, scores, own, compressed([draw(grades) for _ in range(m)]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(asked())
 def test_hits_are_judged_as_trec_eval_judges_the_run_of_them(data: Asked) -> None:
     ids, qrels = data.corpus.ids, data.qrels
@@ -101,7 +101,7 @@ def test_hits_are_judged_as_trec_eval_judges_the_run_of_them(data: Asked) -> Non
 def test_bounds_are_the_worst_and_best_of_all_orders(data: Asked) -> None:
     names = ["nDCG@3", "recall@2", "MRR", "MAP", "P@2", "success@1", "judged@2"]
     ranking = data.ranking()
-    ranking = quality.Ranking(rows=ranking.rows[:, :5], scores=ranking.scores[:, :5])  # few enough for all orders
+    ranking = quality.Ranking(rows=ranking.rows[:, :4], scores=ranking.scores[:, :4])  # few enough for all orders
     usual = quality.evaluate(ranking, data.qrels, names)
     worst, best = {n: [] for n in names}, {n: [] for n in names}  # type: dict[str, list[float]], dict[str, list[float]]
     for i in range(len(data.qrels)):
@@ -117,14 +117,12 @@ def test_bounds_are_the_worst_and_best_of_all_orders(data: Asked) -> None:
                 )
             )
         ]
-        each = [
-            quality.evaluate(quality.Ranking(rows=np.array([order]), scores=one.scores), judged, names)
-            for order in orders
-        ]
-        for name in names:
-            values = [float(found[name][0]) for found in each]
-            worst[name].append(min(values))
-            best[name].append(max(values))
+        rows = np.array(orders).reshape(len(orders), -1)
+        all_orders = quality.Ranking(rows=rows, scores=np.broadcast_to(one.scores, rows.shape))
+        found = quality.evaluate(all_orders, judged.take(np.zeros(len(orders), np.int64)), names)
+        for name, values in found.items():
+            worst[name].append(values.min())
+            best[name].append(values.max())
     bounds = quality.tie_bounds(ranking, data.qrels, usual)
     for name in names:
         if worst[name] == best[name]:
