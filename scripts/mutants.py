@@ -53,10 +53,21 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
         ["unit/test_select.py", "unit/test_score.py", "unit/test_finals.py"],
     ),
     "kernels": (["kernels/*.py"], ["unit/test_kernels.py", "unit/test_lvq.py"]),
-    "artifact": (["artifact.py", "manifest.py", "arrays.py", "canaries.py"], ["integration/test_artifact.py"]),
+    "artifact": (
+        ["artifact.py", "manifest.py", "arrays.py", "canaries.py"],
+        ["integration/test_artifact.py", "integration/test_attacked_artifacts.py"],
+    ),
     "readers": (
         ["datasets/*.py"],
-        ["unit/test_readers_*.py", "unit/test_judgments.py", "unit/test_own_rows.py", "unit/test_json_lines.py"],
+        [
+            "unit/test_readers_*.py",
+            "unit/test_judgments.py",
+            "unit/test_own_*.py",
+            "unit/test_json_lines.py",
+            "unit/test_neighbors.py",
+            "unit/test_builtin_datasets.py",
+            "unit/test_trec_files.py",
+        ],
     ),
 }
 _SWAPS = {

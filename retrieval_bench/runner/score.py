@@ -62,15 +62,18 @@ def ranking(dataset: Dataset, split: str, hits: Hits, *, depth: int) -> Ranking:
     return ranked(hits, dataset.corpus, own_rows=dataset.queries[split].own_rows, k=depth)
 
 
-def said_of_unmatched(hits: Hits, backend: str) -> str:
+def said_of_unmatched(hits: Hits, backend: str, kind: Literal["index", "ranker"]) -> str:
     """One sentence on queries without any answer, and what mends it; empty where each has one."""
     empty = int((hits.rows < 0).all(axis=1).sum())
     if not empty:
         return ""
+    told = f"{UNMATCHED} for {empty:,} of {len(hits.rows):,} queries"
+    if kind == "index":
+        return f"{told}."
     return (
-        f"{UNMATCHED} for {empty:,} of {len(hits.rows):,} queries: they share no term with any document as {backend} "
-        "tells terms apart, at spaces and punctuation. Where the language is written without spaces, put spaces "
-        "between its words in texts and queries, or use a ranker of vectors with an encoder of that language (dense)."
+        f"{told}: they share no term with any document as {backend} tells terms apart, at spaces and punctuation. "
+        "Where the language is written without spaces, put spaces between its words in texts and queries, or use a "
+        "ranker of vectors with an encoder of that language (dense)."
     )
 
 

@@ -122,7 +122,7 @@ class Server:
         """The reported answers as they were judged, where they were; notes lacking answers, and ties that count."""
         if "test" not in hits or "test" not in self.dataset.qrels:
             return None
-        if said := said_of_unmatched(hits["test"], self.plan.card.backend):
+        if said := said_of_unmatched(hits["test"], self.plan.card.backend, self.plan.card.kind):
             notes.append(said)
         judged = ranking(self.dataset, "test", hits["test"], depth=self.plan.depth)
         if said := said_of_ties(self.dataset, "test", judged, values["test"]):

@@ -93,6 +93,8 @@ def test_what_is_said_of_ties_and_of_queries_without_an_answer() -> None:
     assert scoring.said_of_ties(data, "tune", judged, values) == ""
     whole = replace(data, corpus=Corpus(ids=data.corpus.ids[: 3 * M]))
     assert "cut" not in scoring.said_of_ties(whole, "test", judged, values)
-    assert scoring.said_of_unmatched(tied, "bm25") == ""
+    assert scoring.said_of_unmatched(tied, "bm25", "ranker") == ""
     empty = Hits(rows=np.array([[1, -1], [-1, -1]]), scores=np.array([[1, -np.inf], [-np.inf] * 2], np.float32))
-    assert scoring.said_of_unmatched(empty, "bm25").startswith("no document was returned for 1 of 2 queries")
+    said = scoring.said_of_unmatched(empty, "bm25", "ranker")
+    assert said.startswith("no document was returned for 1 of 2 queries: they share no term")
+    assert scoring.said_of_unmatched(empty, "ivf", "index") == "no document was returned for 1 of 2 queries."
