@@ -150,7 +150,9 @@ def right_answers(case: Case, metric: Metric) -> npt.NDArray[np.bool_]:
     return best
 
 
-def tried(factory: type[Index], settings: tuple[dict[str, Any], ...], case: Case, metric: Metric) -> tuple[float, Index]:
+def tried(
+    factory: type[Index], settings: tuple[dict[str, Any], ...], case: Case, metric: Metric
+) -> tuple[float, Index]:
     """Recall@K of an index of the case, in its frame, at the best of some search settings and at full effort.
 
     Returns:

@@ -35,7 +35,7 @@ class AdannsSearch(Params):
     """How much is read. What is None has its default, or is chosen by ``bytes_read`` or ``latency_ms``."""
 
     d_r: int | None = Field(
-        None, ge=1, le=MOST_DIMENSIONS, description="leading dimensions that re-rank; None: all that are kept"
+        None, ge=1, le=MOST_DIMENSIONS, description="leading dimensions that re-rank; None, or more: all that are kept"
     )
     refine_factor: int | None = Field(None, ge=1, le=1024, description="candidates re-ranked for each hit; None: 4")
     bytes_read: int | None = Field(
@@ -125,8 +125,7 @@ class AdannsIndex:
             values = self._calibration.choose(k, bytes_read=params.bytes_read, latency_ms=params.latency_ms)
         free = {name: value for name, value in values.items() if getattr(params, name) is None}
         chosen = filled(params, **free, bytes_read=None, latency_ms=None)
-        if chosen.d_r > self._nesting.kept:
-            raise UsageError(f"d_r = {chosen.d_r}, but the index keeps {self._nesting.kept} dimensions")
+        chosen = filled(chosen, d_r=min(chosen.d_r, self._nesting.kept))
         self._check(chosen)
         return chosen
 

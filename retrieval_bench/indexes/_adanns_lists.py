@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import faiss
@@ -14,6 +15,8 @@ from retrieval_bench.indexes._faiss import METRICS, seed_clustering, training_ro
 from retrieval_bench.types import FloatArray, IntArray, Metric
 
 _ROUNDS = 10  # of k-means, as faiss trains its inverted files
+_ASKED, _AMONG = 16, 2048  # rows that are looked at to judge a corpus
+_LOST = 1 / 256  # of the squared distance to a neighbor
 
 
 def cluster(vectors: FloatArray, lists: int, metric: Metric, seed: int) -> tuple[FloatArray, IntArray]:
@@ -37,6 +40,20 @@ def nearest_lists(asked: FloatArray, centroids: FloatArray, nprobe: int, metric:
     if metric == "l2":
         scores -= 0.5 * np.einsum("lw,lw->l", centroids, centroids)
     return best(scores, min(nprobe, len(centroids)))
+
+
+def products_lose(vectors: FloatArray) -> bool:
+    """Whether ``2 x.q - |x|^2 - |q|^2`` in float32 loses the distances between neighbors of these rows (n, d).
+
+    So it is where groups of rows lie far apart: the rounding of their squares is left when these cancel, and is large
+    beside the squared distances within a group. Judged by a sample.
+    """
+    among = np.asarray(vectors[:: -(-len(vectors) // _AMONG)], np.float64)
+    asked = among[:: -(-len(among) // _ASKED)]
+    apart = np.stack([np.square(among - one).sum(axis=1) for one in asked])
+    nearest = np.where(apart > 0, apart, np.inf).min(axis=1)
+    rounding = float(np.finfo(np.float32).eps) * np.square(asked).sum(axis=1)
+    return bool(np.median(rounding / nearest) > _LOST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +112,22 @@ class NestedLists:
         for number, (start, stop) in zip(lists, pairwise([*first, len(order)]), strict=True):
             block = self.vectors[self.starts[number] : self.starts[number + 1], :width]
             asking = query[start:stop]
-            found = asked[asking] @ block.T
-            if metric == "l2":
-                found *= 2
-                found -= np.einsum("nw,nw->n", block, block)
-                found -= np.einsum("mw,mw->m", asked[asking], asked[asking])[:, None]
+            if metric == "l2" and self._apart:
+                found = np.stack([-np.square(block - one).sum(axis=1) for one in asked[asking]])
+            else:
+                found = asked[asking] @ block.T
+                if metric == "l2":
+                    found *= 2
+                    found -= np.einsum("nw,nw->n", block, block)
+                    found -= np.einsum("mw,mw->m", asked[asking], asked[asking])[:, None]
             for row, column, part in zip(asking, begin[start:stop], found, strict=True):
                 scores[row, column : column + len(block)] = part
         columns = best(scores, depth)
         return self._positions(columns, probed, begins, ends), np.take_along_axis(scores, columns, axis=1)
+
+    @cached_property
+    def _apart(self) -> bool:
+        return products_lose(self.vectors)
 
     def _positions(self, columns: IntArray, probed: IntArray, begins: IntArray, ends: IntArray) -> IntArray:
         """Positions in ``vectors`` of columns (m, c) of the scores, -1 behind the last list of a query."""

@@ -20,7 +20,7 @@ from retrieval_bench.indexes import _faiss_gpu as gpu
 from retrieval_bench.indexes._faiss_file import check_file
 from retrieval_bench.indexes._faiss_memory import bytes_by_part
 from retrieval_bench.specs import read_params, write_params
-from retrieval_bench.types import FloatArray, Hits, MemoryReport, Params, Queries
+from retrieval_bench.types import FloatArray, Hits, IntArray, MemoryReport, Params, Queries
 
 METRICS = {"ip": faiss.METRIC_INNER_PRODUCT, "l2": faiss.METRIC_L2}
 _TRAINING_ROWS = 65_536  # k-means gains little from more than this, or 64 for each centroid
@@ -75,7 +75,7 @@ class FaissIndex:
             raise DataError(f"the queries have {vectors.shape[1]} dimensions, the index {self._index.d}")
         settings = self._search_parameters(k, params)
         if self.device == "cpu":
-            values, rows = self._index.search(vectors, k, params=settings)
+            values, rows = self._found(vectors, k, params, settings)
         else:
             gpu.check_limits(k, params, self.params)
             with self._device_lock:
@@ -83,6 +83,11 @@ class FaissIndex:
         if self._index.metric_type == faiss.METRIC_L2:
             np.negative(values, out=values)
         return make_hits(rows, values)
+
+    def _found(self, vectors: FloatArray, k: int, params: Any, settings: Any) -> tuple[FloatArray, IntArray]:  # noqa: ARG002
+        """Distances or products (m, k), and rows (m, k), of a search on the CPU."""
+        values, rows = self._index.search(vectors, k, params=settings)
+        return values, rows
 
     def memory(self) -> MemoryReport:
         """See protocols.Index."""

@@ -20,7 +20,7 @@ from retrieval_bench.indexes._adanns_nesting import MOST_DIMENSIONS, AdannsBuild
 from retrieval_bench.indexes._adanns_rank import pair_scores
 from retrieval_bench.indexes._faiss import METRICS, filled, read_faiss
 from retrieval_bench.indexes._faiss_memory import bytes_by_part
-from retrieval_bench.indexes.hnsw import graph_bytes
+from retrieval_bench.indexes.hnsw import graph_bytes, walked
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, MemoryReport, Metric, Params, Queries
 
@@ -101,8 +101,9 @@ class AdannsHnsw(AdannsIndex):
     def _answer(self, asked: FloatArray, k: int, params: Any) -> tuple[IntArray, FloatArray]:
         d_s, d_r = self.params.d_s, params.d_r
         depth = k if d_r == d_s else min(k * params.refine_factor, self._documents)
-        settings = faiss.SearchParametersHNSW(efSearch=max(params.ef, depth))
-        scores, rows = self._graph.search(np.ascontiguousarray(asked[:, :d_s]), depth, params=settings)
+        ef = max(params.ef, depth)
+        settings = faiss.SearchParametersHNSW(efSearch=ef)
+        scores, rows = walked(self._graph, np.ascontiguousarray(asked[:, :d_s]), depth, ef, settings)
         if self._metric == "l2":
             np.negative(scores, out=scores)
         if d_r > d_s:

@@ -13,7 +13,7 @@ from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._faiss import METRICS, FaissIndex, filled
 from retrieval_bench.registry import indexes
-from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
+from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, Metric, Params, Queries
 
 _AUTOMATIC_M = (16, 12, 8, 6, 4)
 
@@ -28,7 +28,9 @@ class HnswBuild(Params):
 class HnswSearch(Params):
     """How much is looked at."""
 
-    ef: int = Field(64, ge=1, le=65_536, description="candidates kept while searching; at least k")
+    ef: int = Field(
+        64, ge=1, le=65_536, description="candidates kept while searching, at least k; from n on, all rows are scanned"
+    )
 
 
 def graph_bytes(n: int, m: int) -> int:
@@ -46,6 +48,8 @@ class Hnsw(FaissIndex):
     """Malkov and Yashunin 2018, by faiss: it needs no compiler to install and takes ``ef`` per call.
 
     One thread gives the same graph for the same seed; with several, the order of insertion differs from run to run.
+    Some rows no walk of a graph can reach, as among many equal ones, or behind long ones under inner product: so who
+    asks for all candidates gets a scan.
     """
 
     name = "hnsw"
@@ -86,3 +90,13 @@ class Hnsw(FaissIndex):
         if params.ef < k:
             raise UsageError(f"ef = {params.ef} candidates cannot give k = {k} hits; use ef >= k")
         return faiss.SearchParametersHNSW(efSearch=params.ef)
+
+    def _found(self, vectors: FloatArray, k: int, params: Any, settings: Any) -> tuple[FloatArray, IntArray]:
+        return walked(self._index, vectors, k, params.ef, settings)
+
+
+def walked(graph: Any, vectors: FloatArray, k: int, ef: int, settings: Any) -> tuple[FloatArray, IntArray]:
+    """Distances or products (m, k) and rows (m, k) from a faiss graph, or from all its vectors where ef is all."""
+    everything = ef >= graph.ntotal
+    values, rows = graph.storage.search(vectors, k) if everything else graph.search(vectors, k, params=settings)
+    return values, rows

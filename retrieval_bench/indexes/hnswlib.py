@@ -14,6 +14,7 @@ from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.indexes._graph_files import check_hnswlib
+from retrieval_bench.indexes._nearest import Nearest
 from retrieval_bench.indexes._peer import PeerIndex, enough_candidates, threads
 from retrieval_bench.indexes.hnsw import HnswBuild, HnswSearch
 from retrieval_bench.registry import indexes
@@ -21,6 +22,7 @@ from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metr
 
 _AUTOMATIC_M = (16, 12, 8, 6, 4)
 _LABEL_BYTES = 8
+_SCANNED = 4096  # rows scanned together
 _FILE = "index.hnswlib"
 
 
@@ -75,6 +77,8 @@ class Hnswlib(PeerIndex):
 
     def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         enough_candidates("ef", params.ef, k)
+        if params.ef >= self._shape[0]:
+            return self._scanned(vectors, k)
         with self._setting.at(params.ef, self._index.set_ef):
             try:
                 rows, distances = self._index.knn_query(vectors, k, num_threads=threads())
@@ -83,6 +87,18 @@ class Hnswlib(PeerIndex):
                     f"the graph gave fewer than k = {k} hits at ef = {params.ef}; raise ef, or build with a larger m"
                 ) from error
         return rows.astype(np.int64), (1 - distances if self._metric == "ip" else -distances)
+
+    def _scanned(self, vectors: FloatArray, k: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """From all rows; some of them no walk of the graph can reach (see ``Hnsw``)."""
+        best, asked = Nearest(len(vectors), k), vectors.astype(np.float64)
+        for start in range(0, self._shape[0], _SCANNED):
+            numbers = np.arange(start, min(start + _SCANNED, self._shape[0]))
+            rows = np.asarray(self._index.get_items(numbers, return_type="numpy"), np.float64)
+            scores = asked @ rows.T
+            if self._metric == "l2":
+                scores = 2 * scores - np.square(rows).sum(axis=1) - np.square(asked).sum(axis=1)[:, None]
+            best.add(slice(None), scores.astype(np.float32), start)
+        return best.rows, best.scores
 
     def memory(self) -> MemoryReport:
         """See protocols.Index."""

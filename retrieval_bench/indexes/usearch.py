@@ -95,7 +95,8 @@ class Usearch(PeerIndex):
             self._index.expansion_search = ef
 
         with self._setting.at(params.ef, change):
-            found = self._index.search(vectors, k, threads=threads())
+            everything = params.ef >= self._shape[0]  # some rows no walk of the graph can reach (see ``Hnsw``)
+            found = self._index.search(vectors, k, threads=threads(), exact=everything)
         m = len(vectors)
         rows, distances = found.keys.reshape(m, -1).astype(np.int64), found.distances.reshape(m, -1)
         short = np.arange(rows.shape[1]) >= np.atleast_1d(getattr(found, "counts", rows.shape[1]))[:, None]
