@@ -8,6 +8,10 @@ In the tests of a package that adds a backend::
     def test_contract(check):
         check(index_subject("my_backend"))
 
+``python -m retrieval_bench.contract my_backend`` runs them too, and with ``--awkward`` every case of awkward data (far
+from the origin, of extreme lengths, repeated, sparse ...) under every metric: each is answered right at full effort, or
+refused with an error that names the trait.
+
 A check raises ContractError, whose text says what was expected. ``check_hits`` also checks the answers of every trial.
 """
 
@@ -18,9 +22,9 @@ from typing import Any, Literal
 
 from retrieval_bench.contract._hits import ContractError, check_hits
 from retrieval_bench.contract._index import CHECKS as _INDEX_CHECKS
-from retrieval_bench.contract._index import IndexSubject, index_subject
 from retrieval_bench.contract._ranker import CHECKS as _RANKER_CHECKS
 from retrieval_bench.contract._ranker import RankerSubject, ranker_subject
+from retrieval_bench.contract._subject import IndexSubject, index_subject
 
 __all__ = [
     "ContractError",

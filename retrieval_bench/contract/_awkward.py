@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
+from retrieval_bench.contract._subject import IndexSubject
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.frame import Frame
 from retrieval_bench.protocols import Index
@@ -15,9 +17,14 @@ from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries, RowId
 
 K = 10
 RE_RANKED = 0.99  # recall of an index that keeps the originals
+LEAST = 0.6  # on plain data, of one that keeps codes only
 LOST = 0.05  # what one that keeps codes only may lose of its recall on plain data
 _ALL: tuple[Metric, ...] = ("l2", "ip", "cos")
 _L2: tuple[Metric, ...] = ("l2",)
+_QUICK = (
+    "far from the origin", "two far-apart groups", "one row 1000 times longer", "short rows", "huge values",
+    "one wide dimension", "five vectors, repeated", "all rows equal", "one-hot rows", "seven rows",
+)  # fmt: skip
 Vectors = npt.NDArray[Any]
 
 
@@ -150,10 +157,8 @@ def right_answers(case: Case, metric: Metric) -> npt.NDArray[np.bool_]:
     return best
 
 
-def tried(
-    factory: type[Index], settings: tuple[dict[str, Any], ...], case: Case, metric: Metric
-) -> tuple[float, Index]:
-    """Recall@K of an index of the case, in its frame, at the best of some search settings and at full effort.
+def tried(subject: IndexSubject, case: Case, metric: Metric) -> tuple[float, Index]:
+    """Recall@K of an index of the case, in its frame, at the best of its search settings and at full effort.
 
     Returns:
         the recall, -1 where full effort gave fewer hits than there are rows, and the index.
@@ -161,17 +166,19 @@ def tried(
     Raises:
         RetrievalBenchError: it was refused.
     """
+    factory = subject.factory
     frame = Frame.of(case.corpus, metric, source="corpus")
     asked, _ = frame.queries(case.queries)
     corpus = Corpus(ids=RowIds(len(case.corpus)), vectors=frame.rows(case.corpus))
     queries = Queries(ids=RowIds(len(asked)), vectors=asked)
     index = factory()
-    index.build(corpus, factory.BuildParams(), Budget(), metric=frame.served, queries=queries, seed=3)
+    with threadpool_limits(1):
+        index.build(corpus, factory.BuildParams(), Budget(), metric=frame.served, queries=queries, seed=3)
     right, k = right_answers(case, metric), min(K, len(corpus))
     best = 0.0
-    for number, setting in enumerate([full_effort(factory.SearchParams), {}, *settings]):
+    for number, setting in enumerate([full_effort(factory.SearchParams), {}, *subject.settings]):
         try:
-            rows = index.search(queries, k, factory.SearchParams(**setting)).rows
+            rows = subject.search(index, queries, k, **setting).rows
         except UsageError:
             continue
         if number == 0 and (rows < 0).any():
@@ -192,18 +199,40 @@ def full_effort(kind: type[Params]) -> dict[str, Any]:
     return largest
 
 
-def judged(
-    factory: type[Index], settings: tuple[dict[str, Any], ...], case: Case, metric: Metric, plain: float
-) -> Finding:
-    """Whether an index meets a case; ``plain`` is its recall on plain data under that metric."""
+def judged(subject: IndexSubject, case: Case, metric: Metric, plain: float | None) -> Finding:
+    """Whether an index meets a case; ``plain`` is its recall on plain data under that metric, None for that itself."""
     try:
-        recall, index = tried(factory, settings, case, metric)
+        recall, index = tried(subject, case, metric)
     except (DataError, UsageError) as refusal:
         return Finding(float("nan"), refused=str(refusal))
-    except Exception as error:  # whatever an engine throws is a finding, and the other cases are judged too
+    except Exception as error:  # noqa: BLE001 - what an engine throws is a finding, and other cases are judged too
         return Finding(float("nan"), wrong=f"ends in {type(error).__name__}: {str(error)[:200]}")
     if recall < 0:
         return Finding(0.0, wrong="fewer hits than there are rows, with everything looked at")
     exact = index.memory().total >= case.corpus.size * 4
-    least = RE_RANKED if exact else min(RE_RANKED, plain - LOST)
+    least = RE_RANKED if exact else LEAST if plain is None else min(RE_RANKED, plain - LOST)
     return Finding(recall, wrong="" if recall >= least else f"recall {recall:.3f}, at least {least:.3f} is needed")
+
+
+def findings(
+    subject: IndexSubject, *, n: int, d: int, m: int, seed: int = 0, quick: bool = False
+) -> Iterator[tuple[Case, Metric, Finding]]:
+    """What an index makes of every case (see ``cases``) under every metric that it serves.
+
+    Args:
+        subject: the index.
+        n: rows.
+        d: dimensions.
+        m: queries.
+        seed: of the cases.
+        quick: a few telling kinds only, each under one metric.
+    """
+    plain: dict[Metric, float] = {}
+    for number, case in enumerate(cases(n, d, m, seed)):
+        if quick and case.name not in (*_QUICK, "plain"):
+            continue
+        served = [metric for metric in case.metrics if Frame(asked=metric).served in subject.factory.metrics]
+        for metric in served[number % len(served) :][:1] if quick and plain and served else served:
+            found = judged(subject, case, metric, plain.get(metric))
+            plain.setdefault(metric, found.recall)
+            yield case, metric, found

@@ -5,75 +5,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from retrieval_bench.contract._awkward import findings
 from retrieval_bench.contract._hits import ContractError, check_hits
+from retrieval_bench.contract._subject import IndexSubject
 from retrieval_bench.contract._toy import DIMENSIONS, DOCUMENTS, QUERIES, clustered
 from retrieval_bench.errors import BudgetError, RetrievalBenchError, UsageError
 from retrieval_bench.files import folder_bytes
-from retrieval_bench.protocols import Index
-from retrieval_bench.registry import indexes
-from retrieval_bench.specs import system_cards
 from retrieval_bench.types import Budget, FloatArray, Hits, Metric, Queries
 
 _K = 10
 _FIXED_FILE_BYTES = 64 * 1024  # headers, parameters: what a saved index may have beyond its analytic bytes
-
-
-@dataclass(frozen=True)
-class IndexSubject:
-    """A backend under check.
-
-    Attributes:
-        factory: the backend's class.
-        settings: search settings to try when the most accurate one is needed, besides the defaults.
-    """
-
-    factory: type[Index]
-    settings: tuple[dict[str, Any], ...] = ()
-    _built: dict[str, Index] = field(default_factory=dict, repr=False)
-
-    @property
-    def metrics(self) -> list[Metric]:
-        """The metrics it serves."""
-        served: tuple[Metric, ...] = ("ip", "l2")
-        return [metric for metric in served if metric in self.factory.metrics]
-
-    def build(self, metric: Metric, budget: Budget | None = None) -> Index:
-        """A fresh index of the toy corpus, built by one thread with seed 3."""
-        corpus, queries = clustered()
-        index = self.factory()
-        with threadpool_limits(1):
-            index.build(corpus, self.factory.BuildParams(), budget or Budget(), metric=metric, queries=queries, seed=3)
-        return index
-
-    def built(self, metric: Metric) -> Index:
-        """An index of the toy corpus, built once for all checks."""
-        if metric not in self._built:
-            self._built[metric] = self.build(metric)
-        return self._built[metric]
-
-    def search(self, index: Index, queries: Queries, k: int = _K, **settings: Any) -> Hits:
-        """Search with these settings, the defaults where none are given; one thread, so that sums round alike."""
-        with threadpool_limits(1):
-            return index.search(queries, k, self.factory.SearchParams(**settings))
-
-
-@cache
-def index_subject(name: str) -> IndexSubject:
-    """The registered backend of this name, with the search settings of its cards.
-
-    Raises:
-        UnknownNameError, UnavailableError: see Registry.get.
-    """
-    cards = [card for card in system_cards("index").values() if card.backend == name]
-    return IndexSubject(indexes.get(name), tuple(setting for card in cards for setting in card.settings()))
 
 
 def _require(kept: bool, text: str) -> None:
@@ -258,6 +205,12 @@ def easy_neighbors_are_found(subject: IndexSubject) -> None:
         _require(max(recalls, default=0) >= 0.9, f"the best recall under {metric} is {max(recalls, default=0):.3f}")
 
 
+def awkward_data_is_met_or_refused(subject: IndexSubject) -> None:
+    """At full effort the neighbors are found on data of awkward kinds too, or the data is refused in a typed line."""
+    for case, metric, found in findings(subject, n=300, d=12, m=8, quick=True):
+        _require(not found.wrong, f"{case.name} under {metric}: {found.wrong}")
+
+
 def _answers(subject: IndexSubject, setting: dict[str, Any]) -> bool:
     """Whether a setting can be used on a collection as small as this one."""
     try:
@@ -280,4 +233,5 @@ CHECKS: tuple[Callable[[IndexSubject], None], ...] = (
     budgets_are_kept,
     parameters_travel_as_json,
     easy_neighbors_are_found,
+    awkward_data_is_met_or_refused,
 )

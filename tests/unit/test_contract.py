@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from retrieval_bench.contract import ContractError, IndexSubject, RankerSubject, check_index, checks
+from retrieval_bench.contract.__main__ import main
+from retrieval_bench.contract._awkward import cases
 from retrieval_bench.errors import BudgetError, RetrievalBenchError, UnknownNameError
 from retrieval_bench.indexes.flat import Flat
 from retrieval_bench.types import Budget, Corpus, FloatArray, Hits, MemoryReport, Queries
@@ -96,6 +98,14 @@ class Blind(Flat):
         return Hits(rows=(hits.rows + 1) % 2000, scores=hits.scores)
 
 
+class OneStep(Flat):
+    """One step for all values: fine, unless one row is far longer than the others."""
+
+    def _fill(self, index: Any, vectors: FloatArray, training: FloatArray | None = None) -> None:
+        step = np.float32(np.abs(vectors).max() / 2000)
+        super()._fill(index, np.rint(vectors / step) * step, training)
+
+
 @pytest.mark.parametrize(
     ("broken", "check"),
     [
@@ -112,6 +122,7 @@ class Blind(Flat):
         (Boundless, "budgets_are_kept"),
         (Untyped, "parameters_travel_as_json"),
         (Blind, "easy_neighbors_are_found"),
+        (OneStep, "awkward_data_is_met_or_refused"),
     ],
 )
 def test_a_broken_backend_is_found_out(broken: type[Flat], check: str) -> None:
@@ -168,3 +179,16 @@ def test_a_ranker_that_knows_nothing_is_found_out() -> None:
         "hits_keep_their_promises",
         "odd_queries_are_answered",
     }
+
+
+def test_the_command_tells_every_case_and_what_is_wrong(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["--awkward", "--rows", "60", "flat"]) == 0
+    out = capsys.readouterr().out
+    assert all(case.name in out for case in cases(60, 32, 2))
+    assert out.endswith("70 combinations, 0 refused, 0 wrong\n")
+    subjects = [("one_step", IndexSubject(OneStep))]
+    monkeypatch.setattr("retrieval_bench.contract.__main__._subjects", lambda _: subjects)
+    assert main(["--awkward", "--rows", "60"]) == 1
+    assert "WRONG: recall 0." in capsys.readouterr().out
