@@ -31,12 +31,9 @@ def _awkward(subject: IndexSubject, name: str, n: int, seed: int) -> tuple[int, 
     said: dict[str, list[str]] = {}
     total = refused = wrong = 0
     for case, metric, found in findings(subject, n=n, d=32, m=20, seed=seed):
-        cell = f"{metric} " + (
-            f"WRONG ({found.wrong})" if found.wrong else "refused" if found.refused else f"{found.recall:.3f}"
-        )
-        said.setdefault(case.name, []).append(cell)
-        if found.refused:
-            said[case.name].append(f"({found.refused})")
+        cells = said.setdefault(case.name, [])
+        cells.append(f"{metric} {'refused' if found.refused else f'{found.recall:.3f}'}")
+        cells += [f"WRONG: {found.wrong}"] if found.wrong else [f"({found.refused})"] if found.refused else []
         total, refused, wrong = total + 1, refused + bool(found.refused), wrong + bool(found.wrong)
     for case_name, cells in said.items():
         print(f"{name:28} {case_name:32} {'  '.join(dict.fromkeys(cells))}", flush=True)
