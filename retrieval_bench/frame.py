@@ -3,7 +3,8 @@
 Float32 arithmetic goes wrong where vectors are far from the origin (squares cancel) or have extreme values (squares
 overflow or vanish). Distances do not change when all vectors are shifted, and no order changes when all are multiplied
 by one number; so such data is moved and scaled once, where it enters, and every index stays simple. Ordinary data is
-left as it is, and costs nothing. Under ``cos`` the frame is rows of length 1.
+left as it is, and costs nothing. Under ``cos`` the frame is rows of length 1, compared by ``ip``; where they all point
+nearly the same way they are moved too and compared by ``l2``, for among rows of length 1 the two have one order.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Factor = float | DoubleArray
 
 _FILE = "shift.npy"
 _SAMPLE_VALUES = 1 << 21  # values from which the centre is taken
-_FAR = 4.0  # distance of the centre from the origin, in typical distances of a row from the centre
+_FAR = {"l2": 4.0, "cos": 16.0}  # distance of the centre from the origin, in typical distances of a row from the centre
 _SMALL, _LARGE = 2.0**-10, 2.0**15  # largest value of a typical row, within which nothing is scaled
 _WIDEST = 2.0**40  # of the largest row to a typical one: their squares and products still fit float32
 _FARTHEST = 2.0**60  # largest value of a query, in the frame
@@ -42,8 +43,8 @@ class Frame:
     Attributes:
         asked: the user's metric.
         exponent: rows are multiplied by ``2 ** exponent``, which rounds nothing.
-        shift: (d,) float64 that is subtracted from every vector first (``l2`` only), or None. Its grid is so coarse
-            that subtracting it from float32 vectors rounds nothing.
+        shift: (d,) float64 that is subtracted from every vector first (under ``cos`` when it has length 1; never under
+            ``ip``), or None. Its grid is so coarse that subtracting it from float32 vectors rounds nothing.
     """
 
     asked: Metric
@@ -63,10 +64,11 @@ class Frame:
             DataError: one row is so much longer than the others, or all are so long or short, that float32 cannot hold
                 their scores.
         """
-        if metric == "cos":
+        shift = None if metric == "ip" else _centre(vectors, metric)
+        if metric == "cos" and shift is None:
             return cls(asked=metric)
-        shift = _centre(vectors) if metric == "l2" else None
-        reach = np.concatenate([_reach(_moved(block, shift)) for _, block in blocks(vectors)])
+        unit = metric == "cos"
+        reach = np.concatenate([_reach(_moved(block, shift, unit=unit)) for _, block in blocks(vectors)])
         some = reach[reach > 0]
         if not len(some):
             return cls(asked=metric, shift=shift)
@@ -89,14 +91,14 @@ class Frame:
     @property
     def served(self) -> Metric:
         """The metric of the index: ``ip`` or ``l2``."""
-        return "ip" if self.asked == "cos" else self.asked
+        return "l2" if self.shift is not None or self.asked == "l2" else "ip"
 
     def rows(self, vectors: npt.NDArray[Any]) -> FloatArray:
         """Vectors of the corpus, (n, d) of any real dtype, as the index sees them: float32, C-contiguous.
 
         The same array where there is nothing to do.
         """
-        if self.asked == "cos":
+        if self.shift is None and self.asked == "cos":
             return normalised(vectors)
         if self.shift is None and self.exponent == 0:
             return np.ascontiguousarray(vectors, np.float32)
@@ -121,7 +123,7 @@ class Frame:
             DataError: a query so far from the corpus that no float32 distance can tell its rows apart.
         """
         if self.asked == "cos":
-            return normalised(vectors), 1.0
+            return self.rows(vectors), 1.0 if self.shift is None else 2.0 ** (-1 - 2 * self.exponent)
         if self.asked == "ip":
             reach = _reach(vectors)
             if reach.min() >= _SMALL and reach.max() <= _LARGE:
@@ -150,6 +152,9 @@ class Frame:
         """
         if isinstance(factor, float) and factor == 1.0:
             return scores
+        if self.asked == "cos":  # of rows of length 1 it is 1 - |x - q|^2 / 2
+            cosines: FloatArray = (1.0 + scores.astype(np.float64) * factor).astype(np.float32)
+            return cosines
         known = np.where(np.isfinite(scores), np.abs(scores.astype(np.float64)), 0.0)
         most = (known * factor).max(axis=1)
         bad = (most > _MOST_SCORE) | ((most < _LEAST_SCORE) & (known.max(axis=1) > 0))
@@ -202,13 +207,16 @@ class Frame:
         return cls(asked=asked, exponent=exponent, shift=shift)
 
     def _in_frame(self, vectors: npt.NDArray[Any]) -> FloatArray:
-        framed: FloatArray = np.ldexp(_moved(vectors.astype(np.float64), self.shift), self.exponent).astype(np.float32)
+        moved = _moved(vectors.astype(np.float64), self.shift, unit=self.asked == "cos")
+        framed: FloatArray = np.ldexp(moved, self.exponent).astype(np.float32)
         return framed
 
 
-def _moved(vectors: npt.NDArray[Any], shift: DoubleArray | None) -> npt.NDArray[Any]:
+def _moved(vectors: npt.NDArray[Any], shift: DoubleArray | None, *, unit: bool) -> npt.NDArray[Any]:
     if shift is None:
         return vectors
+    if unit:
+        vectors = _unit(vectors.astype(np.float64))
     moved: DoubleArray = np.subtract(vectors, shift, dtype=np.float64)
     return moved
 
@@ -221,17 +229,24 @@ def _reach(vectors: npt.NDArray[Any]) -> DoubleArray:
     return reach
 
 
-def _centre(vectors: npt.NDArray[Any]) -> DoubleArray | None:
+def _unit(vectors: DoubleArray) -> DoubleArray:
+    scaled = vectors / np.abs(vectors).max(axis=1, keepdims=True)
+    unit: DoubleArray = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    return unit
+
+
+def _centre(vectors: npt.NDArray[Any], metric: Metric) -> DoubleArray | None:
     """The shift, or None where the vectors lie about the origin. Medians, so that a few odd rows do not decide."""
     n, d = vectors.shape
     rows = max(64, _SAMPLE_VALUES // d)
     sample = np.asarray(vectors[:: -(-n // rows)], np.float64)
+    sample = _unit(sample) if metric == "cos" else sample
     centre = np.median(sample, axis=0)
     apart = _length(sample - centre)
     if not apart.any():
         return None
     away, spread = float(_length(centre[None])[0]), float(np.median(apart[apart > 0]))
-    if away <= _FAR * spread:
+    if away <= _FAR[metric] * spread:
         return None
     grid = math.ldexp(1.0, math.frexp(spread / math.sqrt(d))[1] - 1)
     shift: DoubleArray = np.round(centre / grid) * grid

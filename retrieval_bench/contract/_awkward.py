@@ -168,6 +168,8 @@ def tried(subject: IndexSubject, case: Case, metric: Metric) -> tuple[float, Ind
     """
     factory = subject.factory
     frame = Frame.of(case.corpus, metric, source="corpus")
+    if frame.served not in factory.metrics:
+        raise UsageError(f"{metric} of these rows is served by {frame.served}, which the backend does not serve")
     asked, _ = frame.queries(case.queries)
     corpus = Corpus(ids=RowIds(len(case.corpus)), vectors=frame.rows(case.corpus))
     queries = Queries(ids=RowIds(len(asked)), vectors=asked)

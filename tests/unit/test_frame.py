@@ -43,6 +43,8 @@ CASES: list[tuple[str, npt.NDArray[Any], npt.NDArray[Any], Metric]] = [
     ("far away, mostly equal", np.vstack([X[:100], np.tile(X[:1], (200, 1))]) + 3000, Q + 3000, "l2"),
     *[(f"{scale:g} {metric}", X * np.float32(scale), Q * np.float32(scale), metric)
       for scale in (1e-16, 1e-6, 1e6, 1e17) for metric in ("l2", "ip", "cos")],
+    ("all one way", X + 500, Q + 500, "cos"),
+    ("all very much one way, float64", X.astype(np.float64) + 1e5, Q.astype(np.float64) + 1e5, "cos"),
     ("tiny queries", X, Q * np.float32(1e-30), "ip"),
     ("huge queries", X, Q * np.float32(1e30), "ip"),
     ("float64 beyond float32", X.astype(np.float64) * 1e200, Q.astype(np.float64) * 1e-180, "cos"),
