@@ -21,7 +21,7 @@ from retrieval_bench.records import Store
 from retrieval_bench.runner.execute import OnEvent
 from retrieval_bench.runner.prepared import frame_of, opened, prepared_folder
 from retrieval_bench.runner.whole import over_all_rows
-from retrieval_bench.specs import params, system_cards
+from retrieval_bench.specs import params, system_cards, validated
 from retrieval_bench.types import Budget, Corpus, EncoderInfo, Metric, Queries, RowIds, TrialRecord
 
 
@@ -77,7 +77,7 @@ def build(
     if len(names) != n or (texts is not None and len(texts) != n):
         raise UsageError(f"{n} documents need as many ids and texts, not {len(names)} and {len(texts or ())}")
     is_ranker = (card.kind == "ranker") if card else name in registry.rankers.names()
-    budget = budget or Budget()
+    budget = budget if isinstance(budget, Budget) else validated(Budget, budget or {}, where="budget")
     if is_ranker:
         if texts is None:
             raise UsageError(f"{name} is a ranker: it needs texts")

@@ -17,10 +17,10 @@ class UsageError(RetrievalBenchError):
 class UnknownNameError(UsageError):
     """A name that is not registered; the text holds the nearest valid names."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, where: str = "") -> None:
+    def __init__(self, kind: str, name: object, known: Iterable[str], *, where: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         prefix = f"{where}: " if where else ""
-        super().__init__(f"{prefix}unknown {kind} {name!r}; {nearest(name, self.known)}")
+        super().__init__(f"{prefix}unknown {kind} {name!r}; {nearest(str(name), self.known)}")
 
 
 class CardError(UsageError):

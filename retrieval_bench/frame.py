@@ -80,7 +80,7 @@ class Frame:
             )
         if metric == "l2":
             d = vectors.shape[1]
-            if 4 * d * largest**2 > _MOST_SCORE or d * typical**2 < _LEAST_SCORE:
+            if 4 * d * largest * largest > _MOST_SCORE or d * typical**2 < _LEAST_SCORE:
                 raise DataError(
                     f"{source}: squared distances of values near {largest:.1g} do not fit float32 scores; "
                     f"{'divide' if largest > 1 else 'multiply'} all vectors by one number, which changes no order"

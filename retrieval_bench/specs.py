@@ -122,11 +122,12 @@ def validated(model: type[P], data: Mapping[str, Any], *, where: str) -> P:
         CardError: every unknown key (with the nearest valid names) and every bad value, on one line.
     """
     try:
-        return model.model_validate({key: _plain(value) for key, value in data.items()})
+        plain = {key: _plain(value) for key, value in data.items()} if isinstance(data, Mapping) else data
+        return model.model_validate(plain)
     except ValidationError as error:
         problems = []
         for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"])
+            key = ".".join(str(part) for part in problem["loc"])  # empty where the whole is no table of keys
             if problem["type"] == "extra_forbidden":
                 problems.append(f"unknown key {key!r}, {nearest(key, model.model_fields)}")
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,24 @@ class Hdf5File:
         Raises:
             DataError: there is none, it lies in another file, or it claims far more than the file holds.
         """
+        data = self._data(name)
+        offset = data.id.get_offset()  # None where the data is chunked, compressed or empty
+        if offset is not None and offset % 4 == 0 and data.dtype == np.dtype("<f4"):
+            return np.memmap(self.path, dtype="<f4", mode="r", offset=offset, shape=data.shape)
+        check_claim(data.nbytes, data.id.get_storage_size(), source=f"{self.path}: {name!r}")
+        array: npt.NDArray[Any] = data[...]
+        return array
+
+    def ends(self, name: str) -> tuple[Any, Any]:
+        """The first and the last row of a data set.
+
+        Raises:
+            DataError: as ``values``.
+        """
+        data = self._data(name)
+        return (data[:1], data[-1:]) if data.shape and data.shape[0] else ((), ())
+
+    def _data(self, name: str) -> h5py.Dataset:
         if name not in self.names():
             raise DataError(f"{self.path}: has no data set {name!r} (found: {', '.join(self.names()) or 'none'})")
         data = self._own(name)
@@ -77,12 +96,9 @@ class Hdf5File:
             )
         if data.dtype.kind not in "fiub" or data.shape is None:
             raise DataError(f"{self.path}: {name!r} holds values of type {data.dtype}, not numbers")
-        offset = data.id.get_offset()  # None where the data is chunked, compressed or empty
-        if offset is not None and offset % 4 == 0 and data.dtype == np.dtype("<f4"):
-            return np.memmap(self.path, dtype="<f4", mode="r", offset=offset, shape=data.shape)
-        check_claim(data.nbytes, data.id.get_storage_size(), source=f"{self.path}: {name!r}")
-        array: npt.NDArray[Any] = data[...]
-        return array
+        chunk = math.prod(data.chunks or ()) * data.dtype.itemsize  # unpacked whole for any of its values
+        check_claim(chunk, self.path.stat().st_size, source=f"{self.path}: {name!r}")
+        return data
 
     def vectors(self, name: str) -> FloatArray:
         """(n, d) float32 of a data set, unpacked where it holds bits.

@@ -24,7 +24,7 @@ _IR_DATASETS = "ir_datasets:"
 
 
 def load_dataset(
-    name: str,
+    name: str | Path,
     *,
     metric: str | None = None,
     rows: int | None = None,
@@ -61,7 +61,7 @@ def load_dataset(
     for what, limit in (("rows", rows), ("queries", queries)):
         if limit is not None and limit < 1:
             raise UsageError(f"{what} = {limit}: at least 1 must be kept")
-    metric = None if metric is None else metric_named(metric)
+    name, metric = str(name), None if metric is None else metric_named(metric)
     try:
         card = _card(name)
         path = _locate(card, progress=progress)

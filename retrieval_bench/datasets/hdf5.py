@@ -8,6 +8,7 @@ corpus's, and stores int8, uint8 and binary vectors; binary ones are packed, eig
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,7 @@ from pydantic import Field
 
 from retrieval_bench.datasets._asked import listed
 from retrieval_bench.datasets._hdf5_file import Hdf5File
+from retrieval_bench.datasets._tried import tried
 from retrieval_bench.datasets._vectorset import Given, vector_dataset
 from retrieval_bench.errors import DataError
 from retrieval_bench.registry import readers
@@ -51,6 +53,8 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
     options = validated(Options, card.options, where=f"dataset card {card.name!r}")
     if path is None:
         raise DataError(f"{card.name}: needs an HDF5 file")
+    if reason := tried(lambda: _look(path)):
+        raise DataError(f"{path}: cannot be read as HDF5 ({reason}); the file is damaged, get it again")
     try:
         with h5py.File(path, "r") as file:
             return _read(Hdf5File(file, path), card, options)
@@ -58,6 +62,15 @@ def read(card: DatasetCard, path: Path | None) -> Dataset:
         if isinstance(error, PermissionError | FileNotFoundError):
             raise
         raise DataError(f"{path}: cannot be read as HDF5 ({error}); the file is damaged, get it again") from error
+
+
+def _look(path: Path) -> None:
+    """Read what a damaged file makes the library loop or crash on: attributes, and the ends of each data set."""
+    with h5py.File(path, "r") as opened:
+        file = Hdf5File(opened, path)
+        for name in file.names():
+            with suppress(DataError):
+                file.ends(name)
 
 
 def _read(file: Hdf5File, card: DatasetCard, options: Options) -> Dataset:

@@ -13,6 +13,7 @@ from retrieval_bench.checks import check_k
 from retrieval_bench.datasets import load_dataset, notes_of, place_name
 from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home
+from retrieval_bench.given import given_texts
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import gpu_name, usable_cores
 from retrieval_bench.records import RunSummary, Store
@@ -53,7 +54,7 @@ class Run:
 
 
 def run(
-    dataset: str,
+    dataset: str | Path,
     *,
     indexes: Sequence[str] | None = None,
     rankers: Sequence[str] | None = None,
@@ -78,7 +79,7 @@ def run(
     """Compare systems on a data set under one budget. The same call again continues an interrupted run.
 
     Args:
-        dataset: name of a card, an ``ir_datasets`` name, or a path (see ``load_dataset``).
+        dataset: name of a card, an ``ir_datasets`` name, or a path (see ``load_dataset``), as text or a ``Path``.
         indexes: names of index cards or paths of cards; None with ``rankers`` None is every default system.
         rankers: likewise; they need texts.
         encoder: name of the encoder of texts (None: the packaged MiniLM); not used where data comes as vectors.
@@ -105,6 +106,7 @@ def run(
         RetrievalBenchError: the data or the call is wrong, or no system can do without the encoder that is missing.
             What a system does wrong or lacks is a record instead.
     """
+    dataset = str(dataset)
     began, start, wall = datetime.now(UTC), time.perf_counter(), Wall()
     budget, effort, tell = budget or Budget(), effort or Effort(), on_event or (lambda _event: None)
     threads = budget.threads or usable_cores()
@@ -181,6 +183,7 @@ def run(
 
 def chosen_cards(data: Dataset, indexes: Sequence[str] | None, rankers: Sequence[str] | None) -> list[SystemCard]:
     """The cards of these names; the default ones that fit the data where both are None."""
+    indexes, rankers = (None if n is None else given_texts(n, source="names of systems") for n in (indexes, rankers))
     if indexes is None and rankers is None:
         defaults = [c for c in system_cards().values() if c.default is True or (c.default and gpu_name())]
         return [c for c in defaults if c.kind == "index" or data.corpus.texts is not None]

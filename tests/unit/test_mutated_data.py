@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
 import zipfile
 from collections import Counter
@@ -13,6 +15,7 @@ import pytest
 
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.datasets._bounds import check_claim
+from retrieval_bench.datasets._tried import tried
 from retrieval_bench.errors import DataError, RetrievalBenchError
 
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
@@ -59,3 +62,14 @@ def test_what_a_file_may_claim() -> None:
     check_claim(1001 << 20, 1 << 20, source="x")
     with pytest.raises(DataError, match="x: claims to hold 1,115,684,865 bytes, but only 1,048,576 are stored"):
         check_claim((1064 << 20) + 1, 1 << 20, source="x")
+
+
+def _for_ever() -> None:
+    while True:
+        pass
+
+
+def test_what_loops_or_crashes_does_so_in_a_process_of_its_own() -> None:
+    assert tried(lambda: None) == tried(lambda: 1 // 0) == ""
+    assert tried(_for_ever, cpu_seconds=1) == "reading it does not come to an end"
+    assert tried(lambda: os.kill(os.getpid(), signal.SIGSEGV)) == "reading it crashes (SIGSEGV)"
