@@ -187,13 +187,13 @@ class Searcher:
             self._encoder = encoder
         return self._encoder
 
-    def replay_canaries(self, folder: Path) -> int:
+    def replay_canaries(self, folder: str | Path) -> int:
         """Ask the stored canary queries again, with one thread; returns how many there were.
 
         Raises:
             ArtifactError: an answer differs by more than rounding, or there is none.
         """
-        stored = read_canaries(folder, self.manifest.documents)
+        stored = read_canaries(Path(folder), self.manifest.documents)
         if stored is None:
             return 0
         asked, before = stored
@@ -252,7 +252,7 @@ def load(folder: str | Path, *, canaries: bool = True) -> Searcher:
     return searcher
 
 
-def _told(folder: Path, call: Callable[[], T]) -> T:
+def _told(folder: str | Path, call: Callable[[], T]) -> T:
     """What a call gives on what was read from an artifact; whatever it raises is said of the artifact."""
     try:
         return call()

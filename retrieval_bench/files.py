@@ -128,7 +128,7 @@ def open_regular(path: Path) -> IO[bytes]:
     return os.fdopen(number, "rb")
 
 
-def read_small(path: Path, most: int = 1 << 20) -> bytes:
+def read_small(path: Path, most: int = 1 << 18) -> bytes:
     """The bytes of a small regular file of an artifact.
 
     Raises:

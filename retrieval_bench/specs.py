@@ -144,7 +144,7 @@ def read_params(path: Path, model: type[P]) -> P:
     """The parameters, or other facts, in a small JSON file of an artifact.
 
     Raises:
-        ArtifactError: missing, no regular file, longer than a mebibyte, or not valid.
+        ArtifactError: missing, no regular file, longer than 256 KiB, or not valid.
     """
     try:
         return model.model_validate_json(read_small(path))

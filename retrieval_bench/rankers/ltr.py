@@ -23,6 +23,7 @@ from retrieval_bench.quality import is_own
 from retrieval_bench.rankers._examples import Judged, grades_of, judged
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.rankers._text_features import FEATURES, Terms
+from retrieval_bench.rankers._trees import load_trees, plain, save_trees
 from retrieval_bench.rankers.bm25 import Bm25, Bm25Params
 from retrieval_bench.registry import rankers
 from retrieval_bench.types import (
@@ -40,7 +41,8 @@ from retrieval_bench.types import (
 
 _HELD_OUT = 5  # every fifth question says when to stop
 _PATIENCE = 30  # trees without a gain there
-_MODEL, _VECTORS = "trees.txt", "vectors.npy"
+_WIDTH = len(FEATURES) + 1  # the likeness of the vectors is the last
+_TREES, _VECTORS = "trees", "vectors.npy"
 
 
 class LtrParams(Params):
@@ -84,7 +86,7 @@ class Ltr:
         self._first.build(corpus, Bm25Params(), budget)
         self._encoder = load_encoder(params.encoder)
         self._vectors = _unit(encoded_by(self._encoder, corpus).require_vectors())
-        self._trees = self._learned(learn, seed)
+        self._trees, self._arrays = plain(self._learned(learn, seed), _WIDTH)
 
     def _learned(self, learn: Judged, seed: int) -> lightgbm.Booster:
         candidates, features = self._candidates(learn.queries)
@@ -130,7 +132,7 @@ class Ltr:
         lexical = self._first.rank(queries, depth).rows
         asked = _unit(encode_queries(self._encoder, texts))
         rows = np.full((len(texts), 2 * depth), -1, np.int64)
-        features = np.zeros((len(texts), 2 * depth, len(FEATURES) + 1), np.float32)
+        features = np.zeros((len(texts), 2 * depth, _WIDTH), np.float32)
         for i, text in enumerate(texts):
             likeness = self._vectors @ asked[i]
             near = np.argpartition(-likeness, depth - 1)[:depth]
@@ -163,7 +165,8 @@ class Ltr:
             (folder / name).mkdir()
             part.save(folder / name)
         save_array(folder / _VECTORS, self._vectors)
-        self._trees.save_model(folder / _MODEL)
+        (folder / _TREES).mkdir()
+        save_trees(folder / _TREES, self._arrays)
         save_params(folder, _Saved(params=self.params, encoder_revision=self._encoder.revision))
 
     @classmethod
@@ -187,10 +190,7 @@ class Ltr:
         n = ranker._first.documents
         ranker._terms = Terms.load(folder / "terms", n)
         ranker._vectors = load_array(folder / _VECTORS, np.float32, (n, ranker._encoder.dim), mapped=True)
-        try:
-            ranker._trees = lightgbm.Booster(model_file=folder / _MODEL)
-        except (OSError, ValueError, EOFError, lightgbm.basic.LightGBMError) as error:
-            raise ArtifactError(f"{folder}: cannot be read as a learned ranker: {error}") from error
+        ranker._trees, ranker._arrays = load_trees(folder / _TREES, _WIDTH)
         return ranker
 
 

@@ -205,3 +205,31 @@ def test_changed_artifacts_are_refused_or_answer(tmp_path: Path, monkeypatch: py
     counts = attacked(24, 1, ["hnsw", "leanvec"])
     assert {name: counts[name] for name in WRONG} == dict.fromkeys(WRONG, 0)
     assert counts["typed"] > 12
+
+
+def test_trees_are_arrays_of_which_each_way_ends(tmp_path: Path) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    from retrieval_bench.rankers._trees import load_trees, plain, save_trees
+
+    features = vectors(200, 4)
+    data = lightgbm.Dataset(features, (features[:, 0] > 0).astype(int), group=[50] * 4)
+    settings = {"objective": "lambdarank", "verbose": -1, "num_leaves": 7, "min_data_in_leaf": 5, "num_threads": 1}
+    learned = lightgbm.train(settings, data, 5)
+    booster, arrays = plain(learned, 4)
+    save_trees(tmp_path, arrays)
+    wanted: Any = learned.predict(features)
+    for same in (booster, load_trees(tmp_path, 4)[0]):
+        given: Any = same.predict(features)
+        assert np.array_equal(given, wanted)
+    for name, place, value, expected in (
+        ("left_child", 1, 0, "each led to once|leads back"),
+        ("right_child", 0, 1000, "each led to once"),
+        ("split_feature", 0, 4, "beyond 0 to 4"),
+        ("leaves", 0, 9, "has the shape"),
+    ):
+        damaged = arrays[name].copy()
+        damaged[place] = value
+        save_array(tmp_path / f"{name}.npy", damaged)
+        with pytest.raises(ArtifactError, match=expected):
+            load_trees(tmp_path, 4)
+        save_array(tmp_path / f"{name}.npy", arrays[name])
