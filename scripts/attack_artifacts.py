@@ -26,7 +26,7 @@ import numpy as np
 from attack_mutations import mutated
 
 import retrieval_bench as rb
-from retrieval_bench.errors import RetrievalBenchError
+from retrieval_bench.errors import RetrievalBenchError, UnavailableError
 
 OK, TYPED, UNTYPED = 0, 10, 11
 WRONG = ("untyped", "signal", "hung", "large", "outside")
@@ -144,7 +144,7 @@ def made(folder: Path, names: list[str]) -> dict[str, Path]:
             ranker = backend in ("bm25", "dense", "hybrid")
             given: dict[str, Any] = {"texts": texts} if ranker else {"vectors": vectors, "metric": "l2"}
             built = rb.build(backend, **given, **settings)
-        except rb.UnavailableError as error:
+        except UnavailableError as error:
             print(f"{name}: {error}", file=sys.stderr)
             continue
         found[name] = built.save(folder / name)

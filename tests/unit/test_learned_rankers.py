@@ -179,8 +179,8 @@ def test_ltr_learns_and_is_saved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     loaded = ltr_module.Ltr.load(tmp_path)
     np.testing.assert_array_equal(loaded.rank(queries, 10).rows, hits.rows)
     assert loaded.rank(queries, 200).rows.shape == (len(queries), 200)
-    (tmp_path / "trees.txt").write_text("no trees")
-    with pytest.raises(ArtifactError, match="learned ranker"):
+    (tmp_path / "trees" / "leaves.npy").write_text("no trees")
+    with pytest.raises(ArtifactError, match=r"leaves\.npy"):
         ltr_module.Ltr.load(tmp_path)
     monkeypatch.setattr(letters, "revision", "r2", raising=False)
     with pytest.raises(ArtifactError, match="of revision r1, here it is r2"):
