@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retrieval_bench.codecs._base import Arrays, Codec, nbytes, registered
+from retrieval_bench.codecs._base import Arrays, Codec, Rows, nbytes, registered
 from retrieval_bench.codecs._traffic import read_traffic
 
-__all__ = ["Arrays", "Codec", "nbytes", "read_traffic", "registered"]
+__all__ = ["Arrays", "Codec", "Rows", "nbytes", "read_traffic", "registered"]

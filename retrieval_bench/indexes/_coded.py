@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from retrieval_bench.arrays import Sizes, load_array, save_array, unfit
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.checks import check_k
-from retrieval_bench.codecs import Arrays, Codec, nbytes, read_traffic, registered
+from retrieval_bench.codecs import Arrays, Codec, Rows, nbytes, read_traffic, registered
 from retrieval_bench.errors import DataError
 from retrieval_bench.hits import make_hits
+from retrieval_bench.indexes._cells import Cells
 from retrieval_bench.indexes._nearest import Nearest
 from retrieval_bench.specs import read_params, write_params
 from retrieval_bench.types import Budget, FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Params, Queries
 
 _BLOCK_VALUES = 1 << 22  # scores or decoded values held together
 _LEAST_BLOCK, _MOST_BLOCK = 256, 8192
+_FINE = 4  # factors of rows are powers of 2^(1/4)
 
 
 class CodedBuild(Params):
@@ -47,7 +50,9 @@ class CodedIndex:
     """Base of the flat and the inverted-file index over codes.
 
     Vectors are coded as differences from the centroid of their list, so that
-    ``<q, x> = <q, c> + <q, x - c>`` and ``|q - x|^2 = |q - c|^2 - 2 <q - c, x - c> + |x - c|^2``.
+    ``<q, x> = <q, c> + t <c, x - c> + <q - t c, x - c>`` and ``|q - x|^2 = |q - c|^2 - 2 <q - c, x - c> + |x - c|^2``.
+    t is 0, or where centroids lie far from the origin ``<q, c> / <c, c>``; then ``<c, x - c>`` is kept for each row.
+    What is coded is of about length 1 in each dimension; where rows differ much in length, each keeps a factor.
 
     Attributes:
         params: the build parameters as used.
@@ -61,7 +66,9 @@ class CodedIndex:
 
     _codec: Codec
     _codes: Arrays
-    _lists: Arrays  # centroids (lists, d) float32, starts (lists + 1,) int64; ids (n,) int32 where rows were moved
+    # centroids (lists, d) float32, starts (lists + 1,) int64, unit (1,) float32; ids (n,) int32 where rows were moved,
+    # gains (n,) int8 where lengths differ much, and along (n,) float32 where centroids are far from the origin
+    _lists: Arrays
     _metric: Metric
 
     def _code(
@@ -76,17 +83,16 @@ class CodedIndex:
             BudgetError: nothing fits.
         """
         n, d = vectors.shape
+        of_row = np.repeat(np.arange(len(lists["centroids"]), dtype=np.int32), np.diff(lists["starts"]))
+        moved = vectors[lists["ids"]] if "ids" in lists else vectors
+        residuals, beside = _residuals(moved, Cells.of(moved, lists["centroids"], of_row), metric)
+        lists |= beside
         allowed = allowed_bytes(budget, n)
         full = 4.0 * d + nbytes(lists) / n
         room = float(params.bytes or (full if allowed is None else allowed / n))
         traffic = None if params.traffic is None else read_traffic(params.traffic, n)
-        if "ids" in lists:
-            vectors = vectors[lists["ids"]]
-            traffic = None if traffic is None else traffic[lists["ids"]]
-        residuals = np.array(vectors, np.float32)
-        starts = lists["starts"]
-        for number, centroid in enumerate(lists["centroids"]):
-            residuals[starts[number] : starts[number + 1]] -= centroid
+        if traffic is not None and "ids" in lists:
+            traffic = traffic[lists["ids"]]
         codec = registered.get(params.codec)()
         codec.fit(residuals, room - nbytes(lists) / n, seed=seed, traffic=traffic)
         self._codec, self._codes, self._lists, self._metric = codec, codec.encode(residuals), lists, metric
@@ -110,7 +116,7 @@ class CodedIndex:
         check_k(k, n)
         if asked.shape[1] != d:
             raise DataError(f"the queries have {asked.shape[1]} dimensions, the index {d}")
-        scorer = _Scorer(self._codec, centroids, asked, self._metric)
+        scorer = _Scorer(self._codec, self._lists, asked, self._metric)
         probed = self._probed(asked, params)
         twice = self._codec.two_level
         best = Nearest(len(asked), min(n, k * params.refine) if twice else k)
@@ -120,7 +126,7 @@ class CodedIndex:
             who = slice(None) if probed is None else np.flatnonzero((probed == number).any(axis=1))
             for first in range(int(starts[number]), int(starts[number + 1]), block):
                 rows = slice(first, min(first + block, int(starts[number + 1])))
-                best.add(who, scorer.scores(who, number, decode(self._codes, rows)), first)
+                best.add(who, scorer.scores(who, number, rows, decode(self._codes, rows)), first)
         if twice:
             best = self._refined(best, scorer, k)
         found = best.rows
@@ -138,7 +144,7 @@ class CodedIndex:
             scores = np.empty(len(candidates), np.float32)
             for each in np.unique(number):
                 same = number == each
-                scores[same] = scorer.scores(slice(query, query + 1), int(each), decoded[same])[0]
+                scores[same] = scorer.scores(slice(query, query + 1), int(each), candidates[same], decoded[same])[0]
             best.put(query, candidates, scores)
         return best
 
@@ -198,10 +204,12 @@ def _lists(folder: Path) -> Arrays:
     centroids = load_array(folder / "lists.centroids.npy", np.float32, (len(starts) - 1, "d"), sizes)
     if len(starts) < 2 or starts[0] != 0 or starts[-1] < 1 or (np.diff(starts) < 0).any():
         raise unfit(folder, "its lists do not follow one another")
-    lists = {"centroids": centroids, "starts": starts}
-    if (path := folder / "lists.ids.npy").exists():
-        n = int(starts[-1])
-        lists["ids"] = load_array(path, np.int32, (n,), low=0, high=n)
+    lists = {"centroids": centroids, "starts": starts, "unit": load_array(folder / "lists.unit.npy", np.float32, (1,))}
+    n = int(starts[-1])
+    for name, dtype in (("ids", np.int32), ("gains", np.int8), ("along", np.float32)):
+        if (path := folder / f"lists.{name}.npy").exists():
+            low, high = (0, n) if name == "ids" else (None, None)
+            lists[name] = load_array(path, dtype, (n,), low=low, high=high)
     return lists
 
 
@@ -216,27 +224,59 @@ class _Facts(Frozen):
     facts: dict[str, Annotated[int, Field(ge=0, lt=1 << 31)]]
 
 
+def _residuals(vectors: FloatArray, cells: Cells, metric: str) -> tuple[FloatArray, Arrays]:
+    """Rows without their centres, in units of their typical length, and what ``CodedIndex._lists`` keeps of that."""
+    n, d = vectors.shape
+    residuals = np.empty((n, d), np.float32)
+    for rows, block in cells.blocks(vectors):
+        residuals[rows] = block
+    lengths = cells.lengths[cells.lengths > 0]
+    unit = np.exp2(np.rint(np.log2(np.median(lengths) / np.sqrt(d)))) if len(lengths) else 1.0
+    beside: Arrays = {"unit": np.array([unit], np.float32)}
+    residuals /= np.float32(unit)
+    if cells.uneven:
+        shares = np.maximum(cells.lengths / (unit * np.sqrt(d)), np.finfo(np.float32).tiny)
+        beside["gains"] = np.where(cells.lengths > 0, np.clip(np.rint(_FINE * np.log2(shares)), -127, 127), 0).astype(
+            np.int8
+        )
+        residuals /= _factors(beside["gains"])[:, None]
+    if metric == "ip" and cells.away:
+        beside["along"] = cells.along(vectors)
+    return residuals, beside
+
+
+def _factors(gains: npt.NDArray[np.int8]) -> FloatArray:
+    return np.exp2(gains / np.float32(_FINE)).astype(np.float32)
+
+
 class _Scorer:
     """Scores of decoded vectors of a list, for the queries of one search."""
 
-    def __init__(self, codec: Codec, centroids: FloatArray, asked: FloatArray, metric: str) -> None:
+    def __init__(self, codec: Codec, lists: Arrays, asked: FloatArray, metric: str) -> None:
         self._codec, self._asked, self._metric = codec, asked, metric
         self._reduced = codec.queries(asked)
-        self._centroids = centroids
+        self._lists = lists
+        self._unit = lists["unit"][0]
 
-    def scores(self, who: slice | IntArray, number: int, decoded: FloatArray) -> FloatArray:
-        """(len(who), len(decoded)): inner products, or minus squared distances."""
-        asked, centroid = self._asked[who], self._centroids[number]
+    def scores(self, who: slice | IntArray, number: int, rows: Rows, decoded: FloatArray) -> FloatArray:
+        """(len(who), len(rows)): inner products, or minus squared distances, of decoded rows of a list."""
+        asked, reduced, centroid = self._asked[who], self._reduced[who], self._lists["centroids"][number]
+        if "gains" in self._lists:
+            decoded = decoded * _factors(self._lists["gains"][rows])[:, None]
         if self._metric == "ip":
-            products: FloatArray = self._reduced[who] @ decoded.T
-            products += (asked @ centroid)[:, None]
+            whole = asked @ centroid
+            if "along" not in self._lists:
+                return np.asarray((reduced * self._unit) @ decoded.T + whole[:, None], np.float32)
+            share = whole / max(float(centroid @ centroid), float(np.finfo(np.float32).tiny))
+            apart = self._codec.queries(asked - share[:, None] * centroid)
+            products: FloatArray = (apart * self._unit) @ decoded.T
+            products += share[:, None] * self._lists["along"][rows]
+            products += whole[:, None]
             return products
         away = asked - centroid
-        shifted: FloatArray = np.subtract(self._reduced[who], self._codec.queries(centroid[None]))
-        scores: FloatArray = np.matmul(shifted, decoded.T)
-        np.multiply(scores, 2, out=scores)
+        scores: FloatArray = np.matmul(self._codec.queries(away) * (2 * self._unit), decoded.T)
         lengths: FloatArray = np.einsum("nr,nr->n", decoded, decoded)
         distances: FloatArray = np.einsum("md,md->m", away, away)
-        np.subtract(scores, lengths, out=scores)
+        np.subtract(scores, lengths * self._unit**2, out=scores)
         np.subtract(scores, distances[:, None], out=scores)
         return scores

@@ -18,36 +18,36 @@ from retrieval_bench.checks import check_k
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.indexes import _reduced_fit as make
-from retrieval_bench.indexes._reduced_plan import Layout
+from retrieval_bench.indexes._cells import Cells
+from retrieval_bench.indexes._reduced_place import Places
+from retrieval_bench.indexes._reduced_plan import Layout, ReducedBuild, Traits, choose
 from retrieval_bench.indexes._reduced_store import PROFILE, Stored
 from retrieval_bench.kernels.rerank import rerank
-from retrieval_bench.kernels.scan import LARGEST_QUERY, ROWS, Int8Array, Int32Array, Lists, packed
+from retrieval_bench.kernels.scan import LARGEST_QUERY, Asking, Int32Array, Lists
 from retrieval_bench.projections import Projection
 from retrieval_bench.projections.drift import FEWEST_TRAINING, Drift, QueryProfile, check_drift, profile_queries
 from retrieval_bench.specs import read_params, write_params
-from retrieval_bench.types import FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Params, Queries
+from retrieval_bench.types import Budget, FloatArray, Frozen, Hits, MemoryReport, Metric, Params, Queries
 
-_LARGEST_BIAS = 1 << 30  # of a score, so that it stays within 32 bits
 _FEWEST_EACH = 16  # queries worth a thread: two blocks of the kernel
-
-
-def _biases(stored: Stored) -> list[FloatArray | None]:
-    return [stored.bias] if stored.centroids is None else [stored.bias, stored.centroid_bias]
+_TINY = float(np.finfo(np.float32).tiny)
+_LEAST_UNIT = 1e-25  # of the largest bias: what a bias is divided by, so that the result is finite
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+_MOST_VALUES = 1 << 22  # of queries in all their forms, at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """Queries as the kernels take them.
+    """Queries as the kernels take them, and how their scores become products or halved distances.
 
     Attributes:
-        codes: (m, padded d) int8.
-        scales: (m,) float32; ``scales * step`` turns an integer product into a product of vectors.
-        weights: (m,) float32 of the rows' biases, or None.
+        forms: as ``scan`` takes them.
+        unit, constant: (m,) float64; ``score * unit + constant`` is ``<q, x>``, or under l2 ``-|q - x|^2 / 2``.
     """
 
-    codes: Int8Array
-    scales: FloatArray
-    weights: FloatArray | None
+    forms: Asking
+    unit: npt.NDArray[np.float64]
+    constant: npt.NDArray[np.float64]
 
 
 class ReducedIndex:
@@ -67,91 +67,97 @@ class ReducedIndex:
 
     def __init__(self) -> None:
         self._n = 0
-        self._metric: Metric = "ip"
-        self._step = np.float32(1)  # of the codes
+        self._layout: Layout
+        self._step = np.float32(1)  # of the codes, where there is one for all rows
         self._stored: Stored
         self._lists: Lists
+
+    def _chosen(
+        self, vectors: FloatArray, cells: Cells, params: ReducedBuild, budget: Budget, metric: Metric, lists: int = 0
+    ) -> Layout:
+        """The layout for these data and this budget.
+
+        Raises:
+            BudgetError, UsageError: see ``choose``.
+        """
+        traits = Traits(
+            metric=metric,
+            cells=len(cells),
+            scaled=len(cells) > 1 or cells.uneven,
+            biased=metric == "l2" or len(cells) > 1 or cells.away,
+        )
+        n, d = vectors.shape
+        layout = choose(self.name, params, budget, n, d, traits, lists)
+        if layout.secondary == "fp16" and params.secondary is None and float(cells.lengths.max()) > _LARGEST_HALF:
+            # Too long for fp16, perhaps a single row: bytes that need no range.
+            params = params.model_copy(update={"secondary": "lvq8"})
+            return choose(self.name, params, budget, n, d, traits, lists)
+        return layout
 
     def _store(
         self,
         vectors: FloatArray,
+        cells: Cells,
         projection: Projection,
         reduced: FloatArray,
         layout: Layout,
+        places: Places,
         learn: FloatArray | None,
         *,
-        starts: IntArray,
-        rows: IntArray,
-        row_of_slot: Int32Array,
-        centres: FloatArray | None = None,
         seed: int,
     ) -> None:
         """Encode and take over.
 
         Args:
             vectors: (n, D).
+            cells: from whose centres the vectors are taken.
             projection: as fitted.
             reduced: (n, d) documents.
             layout: what is kept.
+            places: of the rows.
             learn: training queries, or None.
-            starts: first groups of the lists.
-            rows: their sizes.
-            row_of_slot: (slots,) int32 row that stands in each slot, -1 for none.
-            centres: (lists, d) of the lists, where there are any.
             seed: of the choice of training queries that are held out for their profile.
         """
-        self._n = len(vectors)
-        self._step = make.step_of(reduced)
-        bias = centroids = centroid_bias = None
-        used = row_of_slot >= 0
-        if self._metric == "l2":
-            bias = np.zeros(len(row_of_slot), np.float32)
-            bias[used] = -make.half_squares(vectors, projection.mean)[row_of_slot[used]] / self._step
-        if centres is not None:
-            seats = np.full(-(-len(centres) // ROWS) * ROWS, -1, np.int32)
-            seats[: len(centres)] = np.arange(len(centres))
-            centroids = packed(make.encode(centres, self._step, seats))
-            if self._metric == "l2":
-                centroid_bias = np.zeros(len(seats), np.float32)
-                centroid_bias[: len(centres)] = -make.half_squares(centres, np.zeros_like(centres[0])) / self._step
-        profile: dict[str, Any] = {}
+        self._n, self._layout = len(vectors), layout
+        step = None if layout.scaled else make.step_of(reduced)
+        self._step = np.float32(1) if step is None else step
+        codes, scale = make.encoded(reduced, step, places.row_of_slot)
+        own = make.bias(vectors, cells, layout) if layout.biased else None
+        parts: dict[str, Any] = {"codes": codes, "scale": scale, "starts": places.starts, "rows": places.rows}
+        parts |= {"bias": None if own is None else make.in_slots(own, places.row_of_slot), "cells": places.cells}
+        parts["ids"] = places.row_of_slot if layout.lists or layout.cells > 1 else None
+        if layout.lists:
+            parts |= make.centroids(reduced, own, step, layout, places)
         if learn is not None and len(learn) >= FEWEST_TRAINING:
             made = profile_queries(vectors, learn, seed=seed)
-            profile = {PROFILE + f.name: getattr(made, f.name) for f in fields(made)}
+            parts |= {PROFILE + f.name: getattr(made, f.name) for f in fields(made)}
         self._take(
             Stored(
                 matrix=projection.query,
-                mean=projection.mean,
-                codes=packed(make.encode(reduced, self._step, row_of_slot)),
-                starts=starts,
-                rows=rows,
-                bias=bias,
-                ids=None if centres is None else row_of_slot,
-                centroids=centroids,
-                centroid_bias=centroid_bias,
-                **profile,
-                **make.kept(vectors, projection.mean, layout.secondary, row_of_slot),
+                centres=cells.centres,
+                reduced_centres=cells.centres @ projection.query,
+                **parts,
+                **make.kept(vectors, cells, layout.secondary, places),
             )
         )
 
     def _take(self, stored: Stored) -> None:
         """Make ready for searching; a ValueError where the arrays do not fit together."""
-        if int(stored.rows.sum()) != self._n or stored.matrix.shape[1] > 4 * stored.codes.shape[1]:
-            raise ValueError("the lists do not hold as many documents, or not of as many dimensions, as there are")
-        if any((b is None) != (self._metric == "ip") for b in _biases(stored)):
-            raise ValueError("there are biases without a distance, or a distance without biases")
+        stored.check(self._layout, self._n)
         self._stored = stored
-        self._lists = Lists(codes=stored.codes, starts=stored.starts, rows=stored.rows, bias=stored.bias)
-        # For queries alone: documents were reduced when the index was built, and their matrix is not kept.
-        self._projection = Projection(query=stored.matrix, database=stored.matrix, mean=stored.mean)
+        self._lists = Lists(
+            codes=stored.codes, starts=stored.starts, rows=stored.rows, scale=stored.scale, bias=stored.bias,
+            cells=stored.cells, cell_count=len(stored.centres),
+        )  # fmt: skip
+        self._largest_bias = 0.0 if stored.bias is None else float(np.abs(stored.bias).max(initial=0))
 
     @property
     def _reranks(self) -> bool:
         return self._stored.coded is not None or self._stored.originals is not None
 
     @abstractmethod
-    def _candidates(self, asked: Asked, depth: int, params: Any) -> tuple[Int32Array, Int32Array]:
-        """(m, depth) slots and integer scores of the best, -1 padded; best first unless they are re-ranked."""
+    def _candidates(self, asked: Asking, depth: int, params: Any) -> tuple[Int32Array, FloatArray]:
+        """(m, depth) slots and scores of the best, -1 padded; best first unless they are re-ranked."""
 
     def search(self, queries: Queries, k: int, params: Any) -> Hits:
         """See protocols.Index.
@@ -162,37 +168,55 @@ class ReducedIndex:
         """
         vectors = np.ascontiguousarray(queries.require_vectors())
         check_k(k, self._n)
-        d = len(self._stored.mean)
+        cells, d = self._stored.centres.shape
         if vectors.shape[1] != d:
             raise DataError(f"the queries have {vectors.shape[1]} dimensions, the index {d}")
         if self._reranks and params.rerank < k:
             raise UsageError(f"rerank = {params.rerank} candidates cannot give k = {k} hits; use rerank >= k")
         threads = faiss.omp_get_max_threads()  # what the runner, or threadpoolctl, set
-        if threads == 1 or len(vectors) < threads * _FEWEST_EACH:
+        parts = 1 if len(vectors) < threads * _FEWEST_EACH else threads
+        parts = max(parts, -(-vectors.size * cells // _MOST_VALUES) if cells > 1 else 1)
+        if parts == 1:
             return self._answer(vectors, k, params)
         with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(lambda part: self._answer(part, k, params), np.array_split(vectors, threads)))
-        return Hits(rows=np.concatenate([p.rows for p in parts]), scores=np.concatenate([p.scores for p in parts]))
+            found = list(pool.map(lambda part: self._answer(part, k, params), np.array_split(vectors, parts)))
+        return Hits(rows=np.concatenate([p.rows for p in found]), scores=np.concatenate([p.scores for p in found]))
 
     def _answer(self, vectors: FloatArray, k: int, params: Any) -> Hits:
-        asked = self._asked(self._projection.queries(vectors, metric=self._metric))
+        asked = self._asked(vectors)
         depth = min(params.rerank, self._n) if self._reranks else k
-        slots, scores = self._candidates(asked, depth, params)
+        slots, scores = self._candidates(asked.forms, depth, params)
         if self._reranks:
-            return self._reranked(vectors, slots, k, min(params.exact or 2 * k, depth))
-        return self._decoded(vectors, asked, slots, scores)
+            return self._reranked(vectors, slots, k, min(params.exact or self._exact(k, depth), depth))
+        return self._decoded(asked, slots, scores)
 
-    def _asked(self, reduced: FloatArray) -> Asked:
-        scales = np.abs(reduced).max(axis=1) / np.float32(LARGEST_QUERY)
-        scales = np.maximum(scales, np.finfo(np.float32).tiny)
-        if self._lists.bias is not None:
-            largest = max(
-                float(np.abs(b).max()) for b in (self._lists.bias, self._stored.centroid_bias) if b is not None
-            )
-            scales = np.maximum(scales, np.float32(largest / _LARGEST_BIAS))
-        codes = np.zeros((len(reduced), self._lists.dim), np.int8)
-        codes[:, : reduced.shape[1]] = np.rint(reduced / scales[:, None])
-        return Asked(codes=codes, scales=scales, weights=None if self._lists.bias is None else 1 / scales)
+    def _exact(self, k: int, depth: int) -> int:
+        """Candidates to be scored by the originals where nothing is asked for: all where codes had to be made finer."""
+        return depth if self._layout.cells > 1 or (self._layout.biased and self._layout.metric == "ip") else 2 * k
+
+    def _asked(self, vectors: FloatArray) -> Asked:
+        """Each query once for each cell, without what is taken along the cell's centre (``_reduced_fit.along``)."""
+        stored, layout = self._stored, self._layout
+        share = make.along(vectors, stored.centres, layout)
+        reduced = vectors @ stored.matrix
+        forms = reduced[:, None] - share[:, :, None] * stored.reduced_centres if layout.biased else reduced[:, None]
+        scales = np.abs(forms).max(axis=2) / np.float32(LARGEST_QUERY)
+        scales = np.maximum(scales, np.float32(max(self._largest_bias * _LEAST_UNIT, _TINY)))
+        codes = np.zeros((*scales.shape, self._lists.dim), np.int8)
+        codes[:, :, : forms.shape[2]] = np.rint(forms / scales[:, :, None])
+        zero = make.MIDDLE * codes.sum(axis=2, dtype=np.int32)
+        constant = _constants(vectors, stored.centres, layout.metric)
+        unit = scales * self._step
+        if layout.cells > 1:
+            most = constant.max(axis=1)
+            offset = (constant - most[:, None]).astype(np.float32)
+            asking = Asking(codes=codes, zero=zero, unit=unit, weight=share, offset=offset)
+            return Asked(forms=asking, unit=np.ones(len(vectors)), constant=most)
+        whole, constant = unit[:, 0].astype(np.float64), constant[:, 0]
+        if not (layout.scaled or layout.biased):
+            return Asked(forms=Asking(codes=codes), unit=whole, constant=constant - zero[:, 0] * whole)
+        weight = share / unit if layout.biased else None
+        return Asked(forms=Asking(codes=codes, zero=zero, weight=weight), unit=whole, constant=constant)
 
     def _reranked(self, vectors: FloatArray, slots: Int32Array, k: int, exact: int) -> Hits:
         """Hits by the vectors that are kept; by the codes first, where there are codes and originals.
@@ -201,32 +225,26 @@ class ReducedIndex:
             UsageError: fewer are to be scored exactly than hits are asked for.
         """
         stored = self._stored
+        metric = self._layout.metric
+        beside: dict[str, Any] = {"centres": stored.centres, "cells": stored.cells}
         if stored.coded is not None:
-            asking = vectors - stored.mean if self._metric == "l2" else vectors
+            codes: dict[str, Any] = {"vectors": stored.coded, "grid": stored.grid, "metric": metric, **beside}
             if stored.originals is None:
-                rows, scores = rerank(
-                    stored.coded, asking, slots, k, metric=self._metric, ids=stored.ids, grid=stored.grid
-                )
-                return make_hits(rows, scores if self._metric == "l2" else scores + (vectors @ stored.mean)[:, None])
+                return make_hits(*rerank(queries=vectors, slots=slots, k=k, ids=stored.ids, **codes))
             if exact < k:
                 raise UsageError(f"exact = {exact} candidates cannot give k = {k} hits; use exact >= k")
-            better, _ = rerank(stored.coded, asking, slots, exact, metric=self._metric, grid=stored.grid)
+            better, _ = rerank(queries=vectors, slots=slots, k=exact, **codes)
             slots = better.astype(np.int32)
         originals = cast("npt.NDArray[np.generic]", stored.originals)  # there, as there would be no re-ranking else
-        rows, scores = rerank(originals, vectors, slots, k, metric=self._metric, ids=stored.ids)
-        return make_hits(rows, scores)
+        return make_hits(*rerank(originals, vectors, slots, k, metric=metric, ids=stored.ids, **beside))
 
-    def _decoded(self, vectors: FloatArray, asked: Asked, slots: Int32Array, scores: Int32Array) -> Hits:
-        """Hits by the codes alone: the integer scores, turned back into products or distances."""
-        stored = self._stored
-        zero = make.MIDDLE * asked.codes.sum(axis=1, dtype=np.int64)
-        products = (scores - zero[:, None]) * (asked.scales * self._step)[:, None]
-        if self._metric == "l2":
-            values = 2 * products - np.square(vectors - stored.mean).sum(axis=1)[:, None]
-        else:
-            values = products + (vectors @ stored.mean)[:, None]
-        rows = np.where(slots < 0, -1, slots if stored.ids is None else stored.ids[slots])
-        return make_hits(rows, values)
+    def _decoded(self, asked: Asked, slots: Int32Array, scores: FloatArray) -> Hits:
+        """Hits by the codes alone: their scores, turned back into products or distances."""
+        values = scores * asked.unit[:, None] + asked.constant[:, None]
+        if self._layout.metric == "l2":
+            values *= 2
+        ids = self._stored.ids
+        return make_hits(np.where(slots < 0, -1, slots if ids is None else ids[slots]), values)
 
     def drift(self, queries: Queries, *, level: float = 0.01) -> Drift:
         """Whether these queries differ from those that the index was built with.
@@ -251,7 +269,7 @@ class ReducedIndex:
         """Write one ``.npy`` file for each array, ``params.json`` and ``index.json``."""
         self._stored.save(folder)
         write_params(folder / "params.json", self.params)
-        write_params(folder / "index.json", _Facts(metric=self._metric, n=self._n, step=float(self._step)))
+        write_params(folder / "index.json", _Facts(layout=self._layout, n=self._n, step=float(self._step)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -263,7 +281,7 @@ class ReducedIndex:
         loaded = cls()
         loaded.params = read_params(folder / "params.json", cls.BuildParams)
         facts = read_params(folder / "index.json", _Facts)
-        loaded._metric, loaded._n, loaded._step = facts.metric, facts.n, np.float32(facts.step)
+        loaded._layout, loaded._n, loaded._step = facts.layout, facts.n, np.float32(facts.step)
         stored = Stored.load(folder, facts.n)
         try:
             loaded._take(stored)
@@ -275,6 +293,16 @@ class ReducedIndex:
 class _Facts(Frozen):
     """What an index is of, beside its arrays."""
 
-    metric: Metric
+    layout: Layout
     n: int = Field(ge=1, lt=1 << 31)
     step: float = Field(gt=0, lt=1e30)  # of the codes
+
+
+def _constants(queries: FloatArray, centres: FloatArray, metric: Metric) -> npt.NDArray[np.float64]:
+    """(m, cells) what all scores of a query and a cell have in common: ``<q, c>``, or ``-|q - c|^2 / 2``."""
+    asked, middle = queries.astype(np.float64), centres.astype(np.float64)
+    products: npt.NDArray[np.float64] = asked @ middle.T
+    if metric == "l2":
+        products -= np.square(middle).sum(axis=1) / 2
+        products -= np.square(asked).sum(axis=1)[:, None] / 2
+    return products

@@ -45,33 +45,57 @@ class ReducedSearch(Params):
         100, ge=1, le=65_536, description="candidates re-ranked for each query, at least k; no effect without secondary"
     )
     exact: int | None = Field(
-        None, ge=1, le=65_536, description="of those, scored by float32 after lvq8, at least k; None: twice k"
+        None,
+        ge=1,
+        le=65_536,
+        description="of those, scored by float32 after lvq8, at least k; None: twice k, all where groups lie far apart",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class Traits:
+    """What the data ask for beside the codes (see ``_cells``).
+
+    Attributes:
+        metric: ``ip`` or ``l2``.
+        cells: centres from which vectors are taken.
+        scaled: each row has a scale of its own.
+        biased: each row has a term of its own: under l2 always, else where the centres are far from the origin.
+    """
+
+    metric: Metric
+    cells: int = 1
+    scaled: bool = False
+    biased: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout(Traits):
     """A complete choice.
 
     Attributes:
         dim: dimensions scanned.
         secondary: how originals are kept.
-        lists: inverted lists; 1 where all rows are scanned.
+        lists: inverted lists; 0 where all rows are scanned.
     """
 
     dim: int
     secondary: Secondary
-    lists: int
+    lists: int = 0
 
-    def total(self, n: int, d: int, metric: Metric) -> int:
+    def total(self, n: int, d: int) -> int:
         """The most analytic bytes that an index of this layout can have, query statistics not counted."""
-        inverted = self.lists > 1
-        slots = (n + (ROWS - 1) * self.lists) // ROWS * ROWS
-        width = padded_dim(self.dim)
-        slot = width + (4 if metric == "l2" else 0) + (4 if inverted else 0) + secondary_bytes(self.secondary, d)
-        lists = 16 * (self.lists if inverted else -(-slots // 1024))
-        centroids = -(-self.lists // ROWS) * ROWS * (width + 4) + 16 if inverted else 0
-        return slots * slot + lists + centroids + 4 * d * (self.dim + 1)
+        inverted = self.lists > 0
+        parts = max(self.lists, self.cells)  # each of which may leave 15 slots empty
+        slots = (n + (ROWS - 1) * parts) // ROWS * ROWS
+        width, beside = padded_dim(self.dim), 4 * (self.scaled + self.biased)
+        slot = width + beside + secondary_bytes(self.secondary, d) + (4 if inverted or self.cells > 1 else 0)
+        seats = (self.lists + (ROWS - 1) * self.cells) // ROWS * ROWS if inverted else 0
+        lists = 16 * (max(seats, self.lists) if inverted else self.cells + -(-slots // 1024))
+        groups = 4 * (slots + seats) // ROWS if self.cells > 1 else 0
+        return (
+            slots * slot + seats * (width + beside) + lists + groups + 4 * (d * self.dim + self.cells * (d + self.dim))
+        )
 
 
 def secondary_bytes(secondary: Secondary, d: int) -> int:
@@ -88,7 +112,7 @@ def automatic_dim(d: int) -> int:
     return min(d, max(_FEWEST_DIMS, d // 48 * 16))
 
 
-def choose(name: str, params: ReducedBuild, budget: Budget, n: int, d: int, metric: Metric, lists: int = 1) -> Layout:
+def choose(name: str, params: ReducedBuild, budget: Budget, n: int, d: int, traits: Traits, lists: int = 0) -> Layout:
     """The best layout that fits: originals as exact as the budget allows, or without them as many dimensions.
 
     Raises:
@@ -98,17 +122,17 @@ def choose(name: str, params: ReducedBuild, budget: Budget, n: int, d: int, metr
     if params.dim is not None and params.dim > d:
         raise UsageError(f"{name}: dim = {params.dim}, but the vectors have {d} dimensions; use 1 to {d}")
     allowed = allowed_bytes(budget, n)
-    layouts = list(_layouts(params, d, lists))
+    layouts = list(_layouts(params, d, traits, lists))
     for layout in layouts:
-        if allowed is None or layout.total(n, d, metric) <= allowed:
+        if allowed is None or layout.total(n, d) <= allowed:
             return layout
     smallest = layouts[-1]
     what = f"{name} (dim = {smallest.dim}, secondary = {smallest.secondary}, {d} dimensions)"
-    require_bytes(what, smallest.total(n, d, metric), budget, n)
+    require_bytes(what, smallest.total(n, d), budget, n)
     return smallest
 
 
-def _layouts(params: ReducedBuild, d: int, lists: int) -> Iterator[Layout]:
+def _layouts(params: ReducedBuild, d: int, traits: Traits, lists: int) -> Iterator[Layout]:
     """All layouts in order of preference; the last is the smallest."""
     for secondary in (params.secondary,) if params.secondary else SECONDARIES:
         if params.dim is not None:
@@ -117,4 +141,4 @@ def _layouts(params: ReducedBuild, d: int, lists: int) -> Iterator[Layout]:
             dims = [d, *range((d - 1) // ROWS * ROWS, 0, -ROWS)]
         else:
             dims = [dim for dim in range(automatic_dim(d), 0, -ROWS) if params.secondary or dim == automatic_dim(d)]
-        yield from (Layout(dim=dim, secondary=secondary, lists=lists) for dim in dims)
+        yield from (Layout(**vars(traits), dim=dim, secondary=secondary, lists=lists) for dim in dims)

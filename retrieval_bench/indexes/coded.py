@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from retrieval_bench.codecs import Arrays
+from retrieval_bench.indexes._cells import find_cells
 from retrieval_bench.indexes._coded import CodedBuild, CodedIndex, CodedSearch
 from retrieval_bench.registry import indexes
 from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
@@ -14,7 +15,7 @@ from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
 
 @indexes.register("coded")
 class Coded(CodedIndex):
-    """One list, whose centroid is the mean; rows stay where they are, so that no ids are kept."""
+    """One list, whose centroid is the mean, and no ids; a few lists where groups lie far apart (see ``_cells``)."""
 
     name = "coded"
     BuildParams: ClassVar[type[Params]] = CodedBuild
@@ -38,10 +39,13 @@ class Coded(CodedIndex):
             UnknownNameError: no such codec.
         """
         vectors = corpus.require_vectors()
-        mean = np.asarray(np.mean(vectors, axis=0, dtype=np.float64), np.float32)
-        lists: Arrays = {"centroids": mean[None], "starts": np.array([0, len(vectors)], np.int64)}
+        cells = find_cells(vectors, seed)
+        starts = np.concatenate([[0], np.cumsum(np.bincount(cells.of_row, minlength=len(cells)))])
+        lists: Arrays = {"centroids": cells.centres, "starts": starts.astype(np.int64)}
+        if len(cells) > 1:
+            lists["ids"] = np.argsort(cells.of_row, kind="stable").astype(np.int32)
         room = self._code(vectors, lists, params, budget, metric=metric, seed=seed)
         self.params = params.model_copy(update={"bytes": room})
 
-    def _probed(self, queries: Any, params: Any) -> None:  # noqa: ARG002 - there is one list
+    def _probed(self, queries: Any, params: Any) -> None:  # noqa: ARG002 - all lists are looked into
         return None

@@ -65,9 +65,10 @@ class CodedIvf(CodedIndex):
         quantizer = faiss.IndexFlatL2(d)
         clustering.train(training_rows(vectors, lists, seed), quantizer)
         nearest = quantizer.search(np.ascontiguousarray(vectors), 1)[1][:, 0]
+        filled_lists, nearest = np.unique(nearest, return_inverse=True)  # a list without rows would be probed in vain
         arrays = {
-            "centroids": faiss.vector_to_array(clustering.centroids).reshape(lists, d),
-            "starts": np.concatenate([[0], np.cumsum(np.bincount(nearest, minlength=lists))]).astype(np.int64),
+            "centroids": faiss.vector_to_array(clustering.centroids).reshape(lists, d)[filled_lists],
+            "starts": np.concatenate([[0], np.cumsum(np.bincount(nearest))]).astype(np.int64),
             "ids": np.argsort(nearest, kind="stable").astype(np.int32),
         }
         room = self._code(vectors, arrays, params, budget, metric=metric, seed=seed)

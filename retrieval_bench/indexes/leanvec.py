@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from retrieval_bench.indexes import _reduced_fit as make
+from retrieval_bench.indexes._cells import find_cells
 from retrieval_bench.indexes._faiss import filled
-from retrieval_bench.indexes._reduced import Asked, ReducedIndex
-from retrieval_bench.indexes._reduced_plan import ReducedBuild, ReducedSearch, choose
-from retrieval_bench.kernels.scan import ROWS, Int32Array, scan, tiles
+from retrieval_bench.indexes._reduced import ReducedIndex
+from retrieval_bench.indexes._reduced_place import place
+from retrieval_bench.indexes._reduced_plan import ReducedBuild, ReducedSearch
+from retrieval_bench.kernels.scan import Asking, Int32Array, scan, tiled
 from retrieval_bench.registry import indexes
-from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries
+from retrieval_bench.types import Budget, Corpus, FloatArray, Metric, Params, Queries
 
 
 @indexes.register("leanvec")
@@ -41,23 +44,21 @@ class LeanVec(ReducedIndex):
 
         Raises:
             BudgetError: no layout fits.
-            DataError: all vectors are the same, or a projection that learns from queries has none.
+            DataError: a projection that learns from queries has none.
             UsageError: dim is above the vectors' dimensions.
         """
         vectors = corpus.require_vectors()
-        n, d = vectors.shape
-        layout = choose(self.name, params, budget, n, d, metric)
+        cells = find_cells(vectors, seed)
+        layout = self._chosen(vectors, cells, params, budget, metric)
         learn = None if queries is None else queries.vectors
-        projection, name = make.fit(params.projection, vectors, learn, layout.dim, metric=metric, seed=seed)
-        self._metric = metric
-        starts, rows = tiles(n)
-        row_of_slot = np.full(-(-n // ROWS) * ROWS, -1, np.int32)
-        row_of_slot[:n] = np.arange(n)
+        projection, name = make.fit_within(params.projection, vectors, cells, learn, layout, seed=seed)
+        reduced = make.reduced(vectors, cells, projection)
+        places = place(cells.of_row.astype(np.int64), np.arange(len(cells)))
+        starts, rows = tiled(places.starts, places.rows)
         self._store(
-            vectors, projection, projection.documents(vectors), layout, learn,
-            starts=starts, rows=rows, row_of_slot=row_of_slot, seed=seed,
-        )  # fmt: skip
+            vectors, cells, projection, reduced, layout, replace(places, starts=starts, rows=rows), learn, seed=seed
+        )
         self.params = filled(params, dim=layout.dim, projection=name, secondary=layout.secondary)
 
-    def _candidates(self, asked: Asked, depth: int, params: Any) -> tuple[Int32Array, Int32Array]:  # noqa: ARG002
-        return scan(self._lists, asked.codes, depth, weights=asked.weights, ranked=not self._reranks)
+    def _candidates(self, asked: Asking, depth: int, params: Any) -> tuple[Int32Array, FloatArray]:  # noqa: ARG002
+        return scan(self._lists, asked, depth, ranked=not self._reranks)

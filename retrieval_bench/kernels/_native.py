@@ -20,7 +20,7 @@ import numpy.typing as npt
 from retrieval_bench.errors import DataError
 from retrieval_bench.files import atomic_file, home
 
-_SOURCES, _HEADERS = ("scan.c", "rerank.c"), ("select.h",)
+_SOURCES, _HEADERS = ("scan.c", "rerank.c"), ("select.h", "forms.h")
 # No contraction of a product and a sum into one rounding: numpy, which must agree, has two.
 _FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-ffp-contract=off", "-fno-math-errno")
 _VARIANTS = ("portable C", "AVX2", "AVX-512 VNNI")

@@ -30,33 +30,44 @@ static float value_at(const void *row, int kind, int i) {
     return ((const uint8_t *)row)[i];
 }
 
-static float score_portable(const float *query, const void *row, int kind, int d, float scale, float offset, int l2) {
+/* A vector: `centre + offset + scale * value`; a centre only where values are not float32. */
+typedef struct {
+    const void *values;
+    const float *centre;
+    float scale, offset;
+} Row;
+
+static double score_portable(const float *query, Row row, int kind, int d, int l2) {
     double sum = 0;
     for (int i = 0; i < d; i++) {
-        const float x = value_at(row, kind, i) * scale + offset;
-        sum += l2 ? -(double)(query[i] - x) * (query[i] - x) : (double)query[i] * x;
+        float x = value_at(row.values, kind, i);
+        if (kind != FLOAT32) x = x * row.scale + row.offset + row.centre[i];
+        const double apart = (double)query[i] - x;
+        sum += l2 ? -apart * apart : (double)query[i] * x;
     }
-    return (float)sum;
+    return sum;
 }
 
 #ifdef X86
 #define AVX2 __attribute__((target("avx2,fma,f16c")))
 
-static inline __attribute__((always_inline)) AVX2 float score_as(const float *query, const void *row, const int kind,
-                                                                 int d, float scale, float offset, const int l2) {
+static inline __attribute__((always_inline)) AVX2 float score_as(const float *query, const Row row, const int kind,
+                                                                 int d, const int l2) {
     __m256 sums[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
-    const __m256 scales = _mm256_set1_ps(scale), offsets = _mm256_set1_ps(offset);
+    const __m256 scales = _mm256_set1_ps(row.scale), offsets = _mm256_set1_ps(row.offset);
     int i = 0;
     for (; i + 16 <= d; i += 16) {
 #pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
             const int at = i + 8 * j;
             __m256 x;
-            if (kind == FLOAT32) x = _mm256_loadu_ps((const float *)row + at);
-            else if (kind == FLOAT16) x = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)row + at)));
-            else {
-                x = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)((const uint8_t *)row + at))));
-                x = _mm256_fmadd_ps(x, scales, offsets);
+            if (kind == FLOAT16) {
+                x = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)((const uint16_t *)row.values + at)));
+                x = _mm256_add_ps(x, _mm256_loadu_ps(row.centre + at));
+            } else {
+                x = _mm256_cvtepi32_ps(
+                    _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)((const uint8_t *)row.values + at))));
+                x = _mm256_fmadd_ps(x, scales, _mm256_add_ps(offsets, _mm256_loadu_ps(row.centre + at)));
             }
             const __m256 q = _mm256_loadu_ps(query + at);
             if (l2) {
@@ -68,45 +79,55 @@ static inline __attribute__((always_inline)) AVX2 float score_as(const float *qu
     float lanes[8], rest = 0;
     _mm256_storeu_ps(lanes, _mm256_add_ps(sums[0], sums[1]));
     for (; i < d; i++) {
-        const float x = value_at(row, kind, i) * scale + offset;
+        const float x = value_at(row.values, kind, i) * row.scale + row.offset + row.centre[i];
         rest += l2 ? -(query[i] - x) * (query[i] - x) : query[i] * x;
     }
     for (int j = 0; j < 8; j++) rest += lanes[j];
     return rest;
 }
 
-static AVX2 float score_avx2(const float *query, const void *row, int kind, int d, float scale, float offset, int l2) {
-    if (kind == FLOAT32) return l2 ? score_as(query, row, FLOAT32, d, 1, 0, 1) : score_as(query, row, FLOAT32, d, 1, 0, 0);
-    if (kind == FLOAT16) return l2 ? score_as(query, row, FLOAT16, d, 1, 0, 1) : score_as(query, row, FLOAT16, d, 1, 0, 0);
-    return l2 ? score_as(query, row, UINT8, d, scale, offset, 1) : score_as(query, row, UINT8, d, scale, offset, 0);
+/* Originals have the last word: their products are added up in double, so that nearly parallel vectors keep their order. */
+static inline __attribute__((always_inline)) AVX2 double exact_as(const float *query, const float *row, int d, const int l2) {
+    __m256d sums[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()};
+    int i = 0;
+    for (; i + 8 <= d; i += 8) {
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) {
+            const __m256d q = _mm256_cvtps_pd(_mm_loadu_ps(query + i + 4 * j)), x = _mm256_cvtps_pd(_mm_loadu_ps(row + i + 4 * j));
+            const __m256d apart = _mm256_sub_pd(q, x);
+            sums[j] = l2 ? _mm256_fnmadd_pd(apart, apart, sums[j]) : _mm256_fmadd_pd(q, x, sums[j]);
+        }
+    }
+    double lanes[4], rest = 0;
+    _mm256_storeu_pd(lanes, _mm256_add_pd(sums[0], sums[1]));
+    for (; i < d; i++) {
+        const double apart = (double)query[i] - row[i];
+        rest += l2 ? -apart * apart : (double)query[i] * row[i];
+    }
+    for (int j = 0; j < 4; j++) rest += lanes[j];
+    return rest;
+}
+
+static AVX2 double score_avx2(const float *query, Row row, int kind, int d, int l2) {
+    if (kind == FLOAT32) return l2 ? exact_as(query, row.values, d, 1) : exact_as(query, row.values, d, 0);
+    if (kind == FLOAT16) return l2 ? score_as(query, row, FLOAT16, d, 1) : score_as(query, row, FLOAT16, d, 0);
+    return l2 ? score_as(query, row, UINT8, d, 1) : score_as(query, row, UINT8, d, 0);
 }
 #endif
 
-/* Integers that order as the floats do. */
-static int32_t ordered(float value) {
-    int32_t bits;
-    value += 0.0f; /* -0 is 0 */
-    memcpy(&bits, &value, sizeof bits);
-    return bits ^ ((bits >> 31) & 0x7fffffff);
-}
-
-static float restored(int32_t bits) {
-    float value;
-    bits ^= (bits >> 31) & 0x7fffffff;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* vectors: rows of `stride` bytes of d values; kind 2 is `offset + scale * value` with `grid` (slots, 2) of them.
+/* vectors: rows of `stride` bytes of d values, which stand for `centre + offset + scale * value` unless kind is 0:
+ * `grid` (slots, 2) scales and offsets where kind is 2, and `centres` (cells, d) of the `cells` of groups of 16 slots
+ * (NULL where there is one).
  * order: (m,) in which queries are served, so that those with candidates in common follow each other.
  * slots: (m, depth), -1 padded. ids: of slots, or NULL where slots are ids.
- * rows, scores: (m, k); best first, equal scores by row, padded with -1 and -inf. Returns 0, or 1 when memory is short. */
-int rerank(const uint8_t *vectors, int kind, int64_t stride, int d, const float *grid, const float *queries, int m,
-           const int64_t *order, const int32_t *slots, int depth, const int32_t *ids, int l2, int k, int64_t *rows,
-           float *scores) {
+ * rows, scores: (m, k); best first, equals by row, padded with -1 and -inf. Returns 0, or 1 when memory is short. */
+int rerank(const uint8_t *vectors, int kind, int64_t stride, int d, const float *grid, const float *centres,
+           const int32_t *cells, const float *queries, int m, const int64_t *order, const int32_t *slots, int depth,
+           const int32_t *ids, int l2, int k, int64_t *rows, float *scores) {
     int64_t *keys = malloc((size_t)depth * sizeof *keys);
-    if (!keys) return 1;
-    float (*score)(const float *, const void *, int, int, float, float, int) = score_portable;
+    double *values = malloc((size_t)depth * sizeof *values);
+    if (!keys || !values) return free(keys), free(values), 1;
+    double (*score)(const float *, Row, int, int, int) = score_portable;
 #ifdef X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) score = score_avx2;
@@ -115,23 +136,29 @@ int rerank(const uint8_t *vectors, int kind, int64_t stride, int d, const float 
         const size_t q = (size_t)order[turn];
         const int32_t *mine = slots + q * depth;
         int count = 0;
+        double best = -INFINITY;
         while (count < depth && mine[count] >= 0) count++;
         for (int i = 0; i < count; i++) {
             if (i + AHEAD < count)
                 for (int64_t at = 0; at < stride; at += 64) __builtin_prefetch(vectors + mine[i + AHEAD] * stride + at);
             const int64_t slot = mine[i];
-            const float scale = kind == UINT8 ? grid[2 * slot] : 1, offset = kind == UINT8 ? grid[2 * slot + 1] : 0;
-            const float value = score(queries + q * d, vectors + slot * stride, kind, d, scale, offset, l2);
-            keys[i] = KEY(ordered(value), ids ? ids[slot] : (int32_t)slot);
+            const float *centre = kind == FLOAT32 ? NULL : centres + (cells ? cells[slot / 16] * (int64_t)d : 0);
+            const Row row = {vectors + slot * stride, centre, kind == UINT8 ? grid[2 * slot] : 1,
+                             kind == UINT8 ? grid[2 * slot + 1] : 0};
+            values[i] = score(queries + q * d, row, kind, d, l2);
+            if (values[i] > best) best = values[i];
         }
+        /* By how much a score falls short of the best is told apart where the scores themselves round to one float. */
+        for (int i = 0; i < count; i++)
+            keys[i] = KEY(ordered((float)(values[i] - best)), ids ? ids[mine[i]] : mine[i]);
         const int kept = count < k ? count : k;
         select_largest(keys, count, kept);
         sort_largest_first(keys, kept);
         for (int i = 0; i < k; i++) {
             rows[q * k + i] = i < kept ? NUMBER(keys[i]) : -1;
-            scores[q * k + i] = i < kept ? restored(SCORE(keys[i])) : -INFINITY;
+            scores[q * k + i] = i < kept ? (float)(best + restored(SCORE(keys[i]))) : -INFINITY;
         }
     }
-    free(keys);
+    free(keys), free(values);
     return 0;
 }

@@ -4,10 +4,33 @@
 #define SELECT_H
 
 #include <stdint.h>
+#include <string.h>
 
 #define KEY(score, number) (((int64_t)(score) << 32) | (uint32_t)(0x7fffffff - (number)))
 #define SCORE(key) ((int32_t)((key) >> 32))
 #define NUMBER(key) (0x7fffffff - (int32_t)(uint32_t)(key))
+
+static inline float as_float(int32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline int32_t as_bits(float value) {
+    int32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* Integers that order as the floats do, and back. */
+static inline int32_t ordered(float value) {
+    const int32_t bits = as_bits(value + 0.0f); /* -0 is 0 */
+    return bits ^ ((bits >> 31) & 0x7fffffff);
+}
+
+static inline float restored(int32_t score) {
+    return as_float(score ^ ((score >> 31) & 0x7fffffff));
+}
 
 /* Split around a pivot: keys before *left are >= all from it on; those after *right are <= all up to it. */
 static inline void split(int64_t *keys, int low, int high, int *left, int *right) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,36 +15,66 @@ from retrieval_bench.types import FloatArray
 if TYPE_CHECKING:
     import torch
 
+A = TypeVar("A", bound=npt.NDArray[Any])
 _BLOCK_ROWS = 1 << 12
 _MOST_ROWS = 1 << 14  # moments of some hundred dimensions do not change visibly with more
+_LONG = 8  # times the median length: from there on a row counts no more
 _LEAST_SHRINKAGE = 1e-5  # keeps a square root invertible where all queries lie in fewer dimensions
 
 
-def sampled(vectors: FloatArray, seed: int) -> FloatArray:
+def sampled(vectors: A, seed: int) -> A:
     """The rows, or ``2^14`` of them drawn with the seed, in order."""
     if len(vectors) <= _MOST_ROWS:
         return vectors
-    return vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), _MOST_ROWS, replace=False))]
+    chosen = np.sort(np.random.default_rng(seed).choice(len(vectors), _MOST_ROWS, replace=False))
+    return cast("A", vectors[chosen])
 
 
 def centre(vectors: FloatArray, *, wanted: bool = True) -> FloatArray:
-    """The mean row (D,) float32, or zeros where centering is not wanted."""
+    """The mean row (D,) float32, or zeros where centering is not wanted.
+
+    A few very long rows do not move it: where there are any, it is the mean of rows that were shortened towards the
+    median of each dimension.
+    """
     if not wanted:
         return np.zeros(vectors.shape[1], np.float32)
-    return np.asarray(np.mean(vectors, axis=0, dtype=np.float64), np.float32)
+    mean = np.asarray(np.mean(vectors, axis=0, dtype=np.float64), np.float32)
+    centred = vectors - mean
+    if shortened(centred) is centred:
+        return mean
+    middle = np.asarray(np.median(vectors, axis=0), np.float32)
+    return np.asarray(middle + shortened(vectors - middle).mean(axis=0, dtype=np.float64), np.float32)
+
+
+def shortened(rows: FloatArray, typical: FloatArray | None = None) -> FloatArray:
+    """Centred rows (n, D), those of more than eight times the median length cut to that.
+
+    What is learned from rows by least squares is learned from the longest of them alone, where these are much longer
+    than the others. The same array comes back where no row is.
+
+    Args:
+        rows: to be shortened.
+        typical: rows whose median length counts; None: these.
+    """
+    lengths = np.linalg.norm(rows, axis=1)
+    among = lengths if typical is None else np.linalg.norm(typical, axis=1)
+    among = among[among > 0]
+    limit = np.float32(_LONG * np.median(among)) if len(among) else np.float32(0)
+    if lengths.max(initial=0) <= limit:
+        return rows
+    shares = np.minimum(np.float32(1), limit / np.maximum(lengths, limit))
+    return np.asarray(rows * shares[:, None], rows.dtype)
 
 
 def second_moment(vectors: FloatArray, mean: FloatArray | None = None) -> Float64Array:
-    """``(X - mean)'(X - mean) / n`` of (n, D) as (D, D) float64."""
+    """``(X - mean)'(X - mean) / n`` of (n, D), very long rows shortened, as (D, D) float64."""
     d = vectors.shape[1]
     total = np.zeros((d, d))
     multiply = _squared if (device := gpu()) is None else partial(_squared_there, device)
-    for start in range(0, len(vectors), _BLOCK_ROWS):
-        block = vectors[start : start + _BLOCK_ROWS]
-        if mean is not None:
-            block = block - mean
-        total += multiply(block)
-    return total / len(vectors)
+    rows = shortened(vectors if mean is None else vectors - mean)
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        total += multiply(rows[start : start + _BLOCK_ROWS])
+    return total / len(rows)
 
 
 def _squared(block: FloatArray) -> npt.NDArray[np.floating[Any]]:
@@ -66,6 +96,7 @@ def shrunk_moment(queries: FloatArray) -> Float64Array:
     zero as queries are added.
     """
     m, d = queries.shape
+    queries = shortened(queries)
     moment = second_moment(queries)
     level = np.trace(moment) / d
     lengths = np.einsum("md,md->m", queries, queries, dtype=np.float64)

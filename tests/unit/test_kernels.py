@@ -18,12 +18,13 @@ from retrieval_bench.kernels.scan import (
     LARGEST_CODE,
     LARGEST_QUERY,
     ROWS,
+    Asking,
     Lists,
     packed,
     scan,
     scan_numpy,
     slots_of,
-    tiles,
+    tiled,
     unpacked,
 )
 from retrieval_bench.types import Metric
@@ -34,14 +35,34 @@ def _need_compiler() -> None:
         pytest.skip(f"no native kernel: {_native.description()}")
 
 
-def _lists(sizes: list[int], dim: int, generator: np.random.Generator, *, top: int, bias: bool) -> Lists:
+def _lists(
+    sizes: list[int], dim: int, generator: np.random.Generator, *, top: int, beside: str, cells: int = 1
+) -> Lists:
+    """Random codes; ``beside``: names of what stands beside them."""
     rows = np.array(sizes, np.int64)
     starts, slots = slots_of(rows)
     codes = np.zeros((slots, dim), np.uint8)
     for start, size in zip(starts * ROWS, sizes, strict=True):
         codes[start : start + size] = generator.integers(0, top + 1, (size, dim))
-    shifts = (generator.standard_normal(slots) * 500).astype(np.float32) if bias else None
-    return Lists(codes=packed(codes), starts=starts, rows=rows, bias=shifts)
+    of_list = generator.integers(0, cells, len(sizes))
+    return Lists(
+        codes=packed(codes), starts=starts, rows=rows,
+        scale=generator.random(slots).astype(np.float32) if "scale" in beside else None,
+        bias=(generator.standard_normal(slots) * 500).astype(np.float32) if "bias" in beside else None,
+        cells=np.repeat(of_list, -(-rows // ROWS)).astype(np.int32) if cells > 1 else None, cell_count=cells,
+    )  # fmt: skip
+
+
+def _asking(lists: Lists, m: int, generator: np.random.Generator, beside: str) -> Asking:
+    shape = (m, lists.cell_count)
+    codes = generator.integers(-LARGEST_QUERY, LARGEST_QUERY + 1, (*shape, lists.dim)).astype(np.int8)
+    drawn = [(generator.standard_normal(shape) * size).astype(np.float32) for size in (1, 1, 500)]
+    zero = generator.integers(-999, 999, shape).astype(np.int32)
+    whole = lists.cell_count > 1
+    return Asking(
+        codes=codes, zero=zero if beside else None, unit=np.abs(drawn[0]) if whole else None,
+        weight=drawn[1] if "bias" in beside else None, offset=drawn[2] if whole else None,
+    )  # fmt: skip
 
 
 def _variants() -> list[int]:
@@ -55,39 +76,54 @@ def _variants() -> list[int]:
     queries=st.integers(1, 19),
     depth=st.integers(1, 40),
     top=st.sampled_from([1, LARGEST_CODE]),
-    bias=st.booleans(),
+    beside=st.sampled_from(["", "scale", "bias", "scale and bias"]),
+    cells=st.integers(1, 3),
     probed=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_all_variants_find_the_same_candidates(
-    sizes: list[int], quads: int, queries: int, depth: int, top: int, bias: bool, probed: bool, seed: int
+    sizes: list[int], quads: int, queries: int, depth: int, top: int, beside: str, cells: int, probed: bool, seed: int
 ) -> None:
     _need_compiler()
     generator = np.random.default_rng(seed)
-    lists = _lists(sizes, 16 * quads, generator, top=top, bias=bias)
-    asked = generator.integers(-LARGEST_QUERY, LARGEST_QUERY + 1, (queries, 16 * quads)).astype(np.int8)
-    settings_: dict[str, Any] = {}
-    if bias:
-        settings_["weights"] = generator.random(queries).astype(np.float32)
+    lists = _lists(sizes, 16 * quads, generator, top=top, beside=beside, cells=cells)
+    asked = _asking(lists, queries, generator, beside)
+    probes = None
     if probed:
         count = int(generator.integers(1, len(sizes) + 1))
-        settings_["probes"] = np.array([generator.permutation(len(sizes))[:count] for _ in range(queries)], np.int32)
-    slots, scores = scan_numpy(lists, asked, depth, **settings_)
+        probes = np.array([generator.permutation(len(sizes))[:count] for _ in range(queries)], np.int32)
+    slots, scores = scan_numpy(lists, asked, depth, probes=probes)
     for variant in _variants():
-        found, values = scan(lists, asked, depth, variant=variant, **settings_)
+        found, values = scan(lists, asked, depth, variant=variant, probes=probes)
         np.testing.assert_array_equal(found, slots)
         np.testing.assert_array_equal(values, scores)
-        loose, _ = scan(lists, asked, depth, variant=variant, ranked=False, **settings_)
+        loose, _ = scan(lists, asked, depth, variant=variant, ranked=False, probes=probes)
         np.testing.assert_array_equal(np.sort(loose, axis=1), np.sort(slots, axis=1))
+
+
+def test_scores_are_what_is_said_of_them() -> None:
+    generator = np.random.default_rng(0)
+    lists = _lists([40, 7, 33], 16, generator, top=LARGEST_CODE, beside="scale and bias", cells=2)
+    assert lists.cells is not None
+    assert lists.scale is not None
+    assert lists.bias is not None
+    asked = _asking(lists, 5, generator, "scale and bias")
+    slots, scores = scan(lists, asked, 20)
+    codes, rows = unpacked(lists.codes).astype(np.int64), np.arange(5)[:, None]
+    cells = lists.cells[slots // ROWS]
+    products = np.einsum("qkd,qkd->qk", asked.codes[rows, cells], codes[slots])
+    parts: dict[str, Any] = {name: part[rows, cells] for name, part in vars(asked).items() if name != "codes"}
+    expected = (products - parts["zero"]) * parts["unit"].astype(np.float64) * lists.scale[slots]
+    expected += lists.bias[slots] * parts["weight"].astype(np.float64) + parts["offset"]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5, atol=1e-2)
 
 
 def test_the_largest_products_do_not_overflow() -> None:
     _need_compiler()
     for sign in (1, -1):
         codes = np.full((ROWS, 512), LARGEST_CODE, np.uint8)
-        starts, rows = tiles(ROWS)
-        lists = Lists(codes=packed(codes), starts=starts, rows=rows)
-        asked = np.full((9, 512), sign * LARGEST_QUERY, np.int8)
+        lists = Lists(codes=packed(codes), starts=np.zeros(1, np.int64), rows=np.array([ROWS]))
+        asked = Asking(codes=np.full((9, 1, 512), sign * LARGEST_QUERY, np.int8))
         for variant in _variants():
             _, scores = scan(lists, asked, 4, variant=variant)
             assert (scores == sign * LARGEST_CODE * LARGEST_QUERY * 512).all()
@@ -98,13 +134,19 @@ def test_candidates_are_those_of_a_full_sort() -> None:
     n, depth = 5000, 30
     codes = np.zeros((-(-n // ROWS) * ROWS, 32), np.uint8)
     codes[:n] = np.sort(generator.integers(0, 128, (n, 32)), axis=0)  # ascending: the worst order for a threshold
-    starts, rows = tiles(n)
-    asked = generator.integers(-31, 32, (12, 32)).astype(np.int8)
-    slots, scores = scan(Lists(codes=packed(codes), starts=starts, rows=rows), asked, depth)
-    products = asked.astype(np.int64) @ codes[:n].T.astype(np.int64)
+    starts, rows = tiled(np.zeros(1, np.int64), np.array([n]))
+    asked = generator.integers(-31, 32, (12, 1, 32)).astype(np.int8)
+    slots, scores = scan(Lists(codes=packed(codes), starts=starts, rows=rows), Asking(codes=asked), depth)
+    products = asked[:, 0].astype(np.int64) @ codes[:n].T.astype(np.int64)
     order = np.argsort(-products, axis=1, kind="stable")[:, :depth]
     np.testing.assert_array_equal(slots, order)
     np.testing.assert_array_equal(scores, np.take_along_axis(products, order, axis=1))
+
+
+def test_tiles_hold_the_rows_of_their_lists() -> None:
+    starts, rows = tiled(np.array([0, 3, 3, 200]), np.array([40, 0, 2500, 1024]))
+    np.testing.assert_array_equal(starts, [0, 3, 67, 131, 200])
+    np.testing.assert_array_equal(rows, [40, 1024, 1024, 452, 1024])
 
 
 def test_packing_is_undone_by_unpacking() -> None:
@@ -112,15 +154,18 @@ def test_packing_is_undone_by_unpacking() -> None:
     np.testing.assert_array_equal(unpacked(packed(codes)), codes)
 
 
-@pytest.mark.parametrize("damage", ["starts", "rows", "bias", "codes"])
+@pytest.mark.parametrize("damage", ["starts", "rows", "bias", "scale", "codes", "cells"])
 def test_lists_that_do_not_fit_never_reach_the_kernel(damage: str) -> None:
     generator = np.random.default_rng(0)
-    parts: dict[str, Any] = {"bias": None, **vars(_lists([20, 5], 16, generator, top=9, bias=False))}
-    parts["bias"] = np.zeros(48, np.float32)
-    Lists(**parts)
+    parts: dict[str, Any] = {**vars(_lists([20, 5], 16, generator, top=9, beside="scale and bias", cells=2))}
+    whole = Lists(**parts)
+    with pytest.raises(ValueError, match="queries of 1 x 16 do not fit"):
+        scan(whole, Asking(codes=np.zeros((3, 1, 16), np.int8)), 1)
     parts["starts"] = parts["starts"] + 2 if damage == "starts" else parts["starts"]
     parts["rows"] = parts["rows"] + 30 if damage == "rows" else parts["rows"]
     parts["bias"] = parts["bias"][:-1] if damage == "bias" else parts["bias"]
+    parts["scale"] = parts["scale"].astype(np.float64) if damage == "scale" else parts["scale"]
+    parts["cells"] = parts["cells"] + 2 if damage == "cells" else parts["cells"]
     parts["codes"] = parts["codes"][:, :3] if damage == "codes" else parts["codes"]
     with pytest.raises(ValueError, match="do not fit together"):
         Lists(**parts)
@@ -142,6 +187,8 @@ def test_native_and_numpy_rerank_alike(kind: Any, metric: Metric, d: int, depth:
     vectors = vectors.astype(kind)
     vectors[10:20] = vectors[0]  # ties, which the lower row wins
     grid = generator.random((n, 2)).astype(np.float32) if kind is np.uint8 else None
+    cells = generator.integers(0, 3, n // ROWS).astype(np.int32)
+    beside: dict[str, Any] = {"centres": generator.standard_normal((3, d)).astype(np.float32), "cells": cells}
     if grid is not None:
         grid[10:20] = grid[0]
     asked = generator.standard_normal((m, d)).astype(np.float32)
@@ -151,8 +198,8 @@ def test_native_and_numpy_rerank_alike(kind: Any, metric: Metric, d: int, depth:
         row[:count] = generator.permutation(n)[:count]
     ids = generator.permutation(n).astype(np.int32)
     k = int(generator.integers(1, depth + 1))
-    rows, scores = rerank(vectors, asked, slots, k, metric=metric, ids=ids, grid=grid)
-    expected, values = rerank_numpy(vectors, asked, slots, k, metric=metric, ids=ids, grid=grid)
+    rows, scores = rerank(vectors, asked, slots, k, metric=metric, ids=ids, grid=grid, **beside)
+    expected, values = rerank_numpy(vectors, asked, slots, k, metric=metric, ids=ids, grid=grid, **beside)
     np.testing.assert_allclose(scores, values, rtol=1e-4, atol=1e-3)
     place = np.argsort(ids)
     for query in range(m):
@@ -165,7 +212,8 @@ def test_native_and_numpy_rerank_alike(kind: Any, metric: Metric, d: int, depth:
 def test_half_precision_is_read_as_numpy_reads_it() -> None:
     values = np.array([[0.0, -0.0, 1.5, -2.25, 65504, 6e-8, 6.1e-5, -1e-7]], np.float16)
     slots = np.zeros((8, 1), np.int32)
-    _, scores = rerank(values, np.eye(8, dtype=np.float32), slots, 1, metric="ip")
+    centres = np.zeros((1, 8), np.float32)
+    _, scores = rerank(values, np.eye(8, dtype=np.float32), slots, 1, metric="ip", centres=centres)
     np.testing.assert_array_equal(scores[:, 0], values[0].astype(np.float32))
 
 
