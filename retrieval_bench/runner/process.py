@@ -152,8 +152,8 @@ class Process:
 
         A breach of a limit kills the process and is an outcome, not an exception; Ctrl-C kills it and goes on up.
         """
-        watch, refusal = Watch(limits), End()
         self.begin(job)
+        watch, refusal = Watch(limits), End()
         while not isinstance(said := self.hear(_EVENT, watch), End):
             if isinstance(said, Refusal):
                 refusal = End(outcome=said.outcome, reason=said.reason)
@@ -167,7 +167,7 @@ class Process:
         return end
 
     def begin(self, job: str) -> None:
-        """Start a job (JSON, one line)."""
+        """Start a job (JSON, one line); when this returns it is at work: imports before it are not held against it."""
         with self._killed_by_an_error():
             self._lines, self._rest, self._heard = deque[bytes](), b"", 0
             self._job: psutil.Process | None = None
@@ -179,6 +179,8 @@ class Process:
                 self._start()
             with contextlib.suppress(OSError):  # ``hear`` finds its end
                 self._control.sendall(job.encode() + b"\n")
+            while self._job is None and self._status is None:
+                self._listen()
 
     def tell(self, **command: object) -> None:
         """Send the job a command."""

@@ -1,7 +1,9 @@
 """Backends that go wrong in one way each, chosen by a build or search parameter; otherwise exact search."""
 
+import contextlib
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -21,12 +23,33 @@ def use_all_processors() -> None:
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 
+def leave(wrong: str) -> None:
+    """End the process, in some way or other."""
+    if wrong == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if wrong == "kill":
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    if wrong == "leave":
+        os._exit(0)
+    if wrong == "quit_thread" and threading.current_thread() is not threading.main_thread():
+        raise SystemExit(0)
+    if wrong == "garble":  # every open file, whosever it is
+        for descriptor in range(3, 256):
+            with contextlib.suppress(OSError):
+                os.write(descriptor, b"garbage\n")
+        time.sleep(60)
+
+
 class Build(Params):
-    wrong: Literal["no", "crash", "raise", "nap", "sleep", "eat", "refuse", "exit", "threads", "hoard"] = "no"
+    wrong: Literal["no", "raise", "nap", "sleep", "eat", "refuse", "leave", "threads", "hoard"] = "no"
 
 
 class Search(Params):
-    wrong: Literal["no", "crash", "kill", "unsorted", "refuse", "slow", "sleep", "threads", "hoard", "map"] = "no"
+    wrong: Literal[
+        "no", "crash", "kill", "leave", "quit_thread", "garble", "unsorted", "refuse", "slow", "sleep", "threads",
+        "hoard", "map",
+    ] = "no"  # fmt: skip
     setting: int = 0
 
 
@@ -51,12 +74,10 @@ class Misbehaving:
     ) -> None:
         with Path(os.environ["BUILD_LOG"]).open("a") as log:
             log.write("build\n")
-        if params.wrong == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
         if params.wrong == "raise":
             raise RuntimeError("the engine broke")
-        if params.wrong == "exit":
-            os._exit(3)
+        if params.wrong == "leave":
+            os._exit(0)
         if params.wrong == "nap":  # over before anyone who looks now and then has looked
             time.sleep(0.02)
         if params.wrong == "sleep":
@@ -75,11 +96,7 @@ class Misbehaving:
         if len(queries) > 1:
             with Path(os.environ["BUILD_LOG"]).open("a") as log:
                 log.write(f"search {params.setting}\n")
-        if params.wrong == "crash":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        if params.wrong == "kill":
-            os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(60)
+        leave(params.wrong)
         self._overstep(params.wrong)
         if params.wrong == "refuse":
             raise UsageError("this setting cannot be")
