@@ -4,9 +4,8 @@
 
 Simulated, so that hundreds of gates take minutes: answers are those of an index that loses 5 % of the true neighbors of
 real vectors, timings are blocks of a recording of this machine (see simulate_statistics.py), memory varies from process
-to process by 1 %, and so does speed (standard deviation), or by what a line says. Two builds of unchanged code differ
-in which neighbors they lose; a fault is added to a build of the same seed, as in the gate. Writes
-docs/regression_gate.md.
+to process by 1 %, and speed as docs/process_offsets.md has measured it. Two builds of unchanged code differ in which
+neighbors they lose; a fault is added to a build of the same seed, as in the gate. Writes docs/regression_gate.md.
 """
 
 import argparse
@@ -16,19 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from simulate_statistics import Processes, World, record_noise, share
+from simulate_statistics import Processes, World, offsets, record_noise, share
 
 from retrieval_bench.comparison import Finding
 from retrieval_bench.datasets import exact_neighbors
 from retrieval_bench.files import write_text
 from retrieval_bench.quality import neighbor_recall
-from retrieval_bench.regress import LEVEL, PILOT, Side, complaints, judged_speed, planned_rounds
-from retrieval_bench.statistics import paired_ratio
+from retrieval_bench.regress import PILOT, Side, complaints, judged_speed, planned_rounds
 from retrieval_bench.types import Hits
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "regression_gate.md"
-N, LOOKS, BYTES = 20_000, 5, 64 * 20_000
-PROCESS = 0.01
+N, BYTES = 20_000, 64 * 20_000
 Array = npt.NDArray[np.float64]
 
 
@@ -65,8 +62,8 @@ def ties_wrong(hits: Hits) -> Hits:
     return replace(hits, rows=rows, scores=scores)
 
 
-def gate(code: Code, world: World, fault: str, differ: float) -> bool:
-    """Whether the gate complains of a head with this fault (or none)."""
+def gate(code: Code, world: World, fault: str, differ: float, asked: list[int]) -> bool:
+    """Whether the gate complains of a head with this fault (or none); ``asked`` gains the pairs of processes."""
     rng = world.rng
     lost = rng.random(code.exact.rows.shape) < 0.05
     base = code.side(code.answers(lost), BYTES * 1.1 * rng.normal(1, 0.01))
@@ -78,49 +75,49 @@ def gate(code: Code, world: World, fault: str, differ: float) -> bool:
         hits = ties_wrong(hits)
     grown = 1.1 if fault == "memory" else 1.0
     head = code.side(hits, BYTES * 1.1 * grown * rng.normal(1, 0.01), round(BYTES * grown))
-    speed = judged(Processes(world, (1.0, 1.05 if fault == "slower" else 1.0), differ))
+    speed = judged(Processes(world, (1.05 if fault == "slower" else 1.0, 1.0), differ))
+    asked.append(speed.processes)
     return bool(complaints(base, head, speed, documents=N))
 
 
 def judged(processes: Processes) -> Finding:
-    """What the gate says of head's speed, base being the first of each pair of processes."""
+    """What the gate says of head's speed, head being the first of each pair of processes."""
     speeds = processes.started()
-    first, second = processes.world.timings(PILOT, speeds).T
-    rounds = planned_rounds(first, second, looks=LOOKS)
-    seconds, decided = processes.race(speeds, rounds=rounds, looks=LOOKS, level=LEVEL / 2)
-
-    def once_more(_: int) -> float:
-        again, _decided = processes.race(processes.started(), rounds=rounds, looks=LOOKS)
-        return paired_ratio(again[:, 0], again[:, 1]).value
-
-    return judged_speed(seconds, once_more, decided=decided)
+    rounds = planned_rounds(*processes.world.timings(PILOT, speeds).T)
+    seconds = processes.world.timings(rounds, speeds)
+    return judged_speed(seconds[:, ::-1], lambda _: processes.ratio(rounds))
 
 
 def main(repeats: int) -> None:
     code, noise = Code(), record_noise(600)
     spread = np.log(noise[:, :-1] / noise[:, 1:]).std()
+    middle, worst = offsets()
+    rare, seen = "at most 5 %", "at least 95 %"
     cases: list[tuple[str, str, float, str]] = [
-        ("unchanged code, another build", "none", PROCESS, "at most 5 %"),
-        ("unchanged code, processes that differ by 3 %", "none", 0.03, "at most 5 %"),
-        ("5 % slower", "slower", PROCESS, "at least 95 %"),
-        ("one point of recall lost", "recall", PROCESS, "at least 95 %"),
-        ("ids shifted by one", "ids", PROCESS, "at least 95 %"),
-        ("ties broken wrongly", "ties", PROCESS, "at least 95 %"),
-        ("memory + 10 %", "memory", PROCESS, "at least 95 %"),
+        ("unchanged code, another build", "none", middle, rare),
+        ("the same", "none", worst, rare),
+        ("5 % slower", "slower", middle, seen),
+        ("the same", "slower", worst, "power"),
+        ("one point of recall lost", "recall", middle, seen),
+        ("ids shifted by one", "ids", middle, seen),
+        ("ties broken wrongly", "ties", middle, seen),
+        ("memory + 10 %", "memory", middle, seen),
     ]
-    lines = ["| head | blamed | wanted |", "|---|---|---|"]
+    lines = ["| head | processes differ by | blamed | wanted | pairs of processes |", "|---|---|---|---|---|"]
     for name, fault, differ, wanted in cases:
-        seen = partial(gate, code, World(noise), fault, differ)
-        lines.append(f"| {name} | {share(sum(seen() for _ in range(repeats)), repeats)} | {wanted} |")
+        asked: list[int] = []
+        one = partial(gate, code, World(noise), fault, differ, asked)
+        blamed = share(sum(one() for _ in range(repeats)), repeats)
+        lines.append(f"| {name} | {differ:.1%} | {blamed} | {wanted} | {np.mean(asked):.1f} |")
         print(lines[-1], flush=True)
     said = (
         f"Made by `scripts/inject_faults.py`, {repeats} gates a line, simulated as its docstring says; in brackets the "
         f"95 % interval of the share itself. One round of a program against itself differs by {spread:.1%} in the "
-        "recording of this machine. A process is faster or slower by chance for as long as it lives, by "
-        f"{PROCESS:.0%} (standard deviation) where a line says nothing else. A head that the first pair of processes "
-        "finds slower is measured again in up to five new pairs, and blamed for its speed only where each of them "
-        "favours base: by chance one time in 64 (2 to the power of -6). Beyond 25 % it is blamed at once, which is "
-        "right as long as processes of equal code differ by less. The fixture "
+        "recording of this machine. Two processes of equal code differ by as much as docs/process_offsets.md measured, "
+        "by the middle or the worst of its lines (standard deviation of the log-ratio). The speed of head is asked of "
+        "pair after pair of new processes until Wald's sequential test of signs says that it is slower or that it is "
+        "not (`statistics.processes`); the last column is how many that took on average. Beyond 25 % one pair is "
+        "enough, which is right as long as processes of equal code differ by less. The fixture "
         "`interleaved` compares two calls within one process; give it a `slack` where they hold memory of their own."
     )
     write_text(OUT, "\n\n".join(["# How often the regression gate errs", said, "\n".join(lines)]) + "\n")

@@ -1,4 +1,4 @@
-"""How far the speed of equal code differs from process to process: what `comparison.again.PLAIN` rests on.
+"""How far the speed of equal code differs from process to process: what `statistics.processes` rests on.
 
     python scripts/process_offsets.py [--data glove-50 --rows 20000] [--pairs 8] [--index ivf ...] [--threads 1]
 
@@ -15,15 +15,22 @@ from pathlib import Path
 from one_setting import markdown
 
 from retrieval_bench import Budget, run
-from retrieval_bench.comparison.again import PLAIN
 from retrieval_bench.files import write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.measure.machine import machine
 from retrieval_bench.records import Store
 from retrieval_bench.runner.race import contender, ratio_in_new_processes
+from retrieval_bench.statistics import PLAIN
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "process_offsets.md"
 QUICK = Effort(minimum=2, seconds=0.0, concurrent_seconds=0.0)
+
+
+def measured(table: Path = OUT) -> list[float]:
+    """Standard deviations of the ratio of a pair, one for each index, as this script wrote them: 0.043 for 4.3 %."""
+    rows = [line.split("|") for line in table.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    column = [cell.strip() for cell in rows[0]].index("sd")
+    return [float(row[column].strip(" %")) / 100 for row in rows[2:]]
 
 
 def main() -> None:
@@ -61,8 +68,9 @@ def main() -> None:
         "# How far processes of equal code differ in speed\n\n"
         f"Made by `scripts/process_offsets.py`: {asked.data}, {asked.rows:,} vectors, {asked.threads} thread(s) of "
         f"{machine()['cpu']}; {asked.pairs} pairs of new processes a line, serving one build in turns. The ratio of "
-        "a pair would be 1 but for noise and where the memory of a process lies. `compare` and `regress` claim a "
-        f"difference at once beyond {100 * (PLAIN - 1):.0f} %, and ask a smaller one again in new processes.\n\n"
+        "a pair would be 1 but for noise and where the memory of a process lies. Whoever claims a "
+        "difference (`run`, `tune`, `tournament`, `compare`, `regress`) claims it at once beyond "
+        f"{100 * (PLAIN - 1):.0f} %, and asks a smaller one again in new pairs (`statistics.processes`).\n\n"
     )
     write_text(OUT, text + markdown(table) + "\n")
 

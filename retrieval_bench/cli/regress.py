@@ -11,8 +11,6 @@ from retrieval_bench.cli._app import app, console
 if TYPE_CHECKING:
     from retrieval_bench.regress import Report
 
-_SEEN = 1.05  # a gate that cannot see a slowdown of 5 % should say so
-
 
 @app.command(
     epilog="Examples: `retrieval-bench regress --base main` · `retrieval-bench regress --base HEAD~1 "
@@ -25,7 +23,9 @@ def regress(
     ranker: Annotated[list[str] | None, typer.Option(help="Ranker card; repeat for more.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of every engine (default: one per core).")] = None,
     rows: Annotated[int | None, typer.Option(help="Use only the first so many vectors.")] = None,
-    seconds: Annotated[float, typer.Option(help="Most seconds of taking turns, for each system.")] = 120.0,
+    seconds: Annotated[
+        float, typer.Option(help="After so long no further pair of processes is begun for a system.")
+    ] = 120.0,
 ) -> None:
     """Build and serve base and head in turns; exit code 1 where head is shown to be worse, or a system not compared."""
     from retrieval_bench.regress import regress as run_gate
@@ -40,12 +40,8 @@ def regress(
         console.print(f"{report.system}: {state}", highlight=False, markup=False)
         for line in report.complaints:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
-        if report.detectable > _SEEN:
-            console.print(
-                f"  noise: {report.rounds} rounds show a slowdown of {report.detectable - 1:.0%} in 8 of 10 cases, "
-                "smaller ones less often; a quieter machine or more --seconds would help",
-                highlight=False, soft_wrap=True,
-            )  # fmt: skip
+        if report.speed is not None and report.speed.word != "worse":
+            console.print(f"  {report.speed.text}", highlight=False, markup=False, soft_wrap=True)
 
     done = run_gate(
         base,

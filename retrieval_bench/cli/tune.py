@@ -75,8 +75,10 @@ def tune(
     if done.turns is not None:
         in_turns = {done.of(trial).system: qps for trial, qps in done.turns.qps.items()}
         speeds = ", ".join(f"{name} {qps:,.0f}" for name, qps in in_turns.items())
-        said = done.turns.said(list(in_turns)[1])
+        said = done.turns.said(done.of(done.turns.rival).system)
         console.print(f"Queries per second: {speeds}; {said}", highlight=False, soft_wrap=True)
+    if done.untold:
+        console.print(f"Not told from the next in speed: not measured in turns ({done.untold}).", highlight=False)
     if done.lottery is not None:
         named = ", ".join(str(w) for w in done.winners())
         console.print(

@@ -33,7 +33,8 @@ class Finding:
         low: lower end of its 95 % interval.
         high: upper end.
         p: of "A and B do not differ".
-        detectable: the smallest true change that a comparison of this size shows in 8 of 10 cases.
+        detectable: the smallest true change that a comparison of this size shows in 8 of 10 cases; of a ratio, within
+            one pair of processes.
         n: queries or rounds.
         different: whether the change is claimed. Test and interval must agree; where speeds were compared in several
             looks, the sequential test decides, for it alone knows of the looks.
@@ -78,9 +79,9 @@ class Finding:
         else:
             by, ends = f"{self.change:.3f} times", f"{self.low:.3f} to {self.high:.3f}"
             figures, least = f"{self.a:,.0f}/s and {self.b:,.0f}/s", f"{100 * (self.detectable - 1):.1f} %"
-            size = f"{self.n:,} rounds"
-            if self.processes > 1:
-                ends += f" over {self.processes} pairs of processes"
+            size = f"{self.n:,} rounds of one pair of processes"
+        if self.processes > 1:  # what one pair can show says nothing of them
+            return f"{self.what}: {said}: {by} ({ends} over {self.processes} pairs of processes), {sure}; {figures}"
         return (
             f"{self.what}: {said}: {by} ({ends}), {sure}; {figures}; {size} show a change of {least} in 8 of 10 cases"
         )

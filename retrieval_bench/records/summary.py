@@ -13,22 +13,28 @@ class Turns(Frozen):
     """Speeds of systems that were served side by side and measured in turns."""
 
     qps: dict[str, float] = Field(description="queries per second by trial_id, fastest first")
-    ratio: float = Field(description="how many times as many queries the first answers as the second")
+    rival: str = Field(default="", description="trial_id of whom the rest speaks: the first not told from the fastest")
+    ratio: float = Field(description="how many times as many queries the fastest answers as the rival")
     low: float = Field(description="lower end of its 95 % interval")
     high: float
-    rounds: int
+    rounds: int = Field(description="within a pair of processes")
+    processes: int = Field(
+        default=1, description="pairs of processes; the interval is over them where there are several"
+    )
+    told: bool = Field(default=False, description="whether the fastest is faster, which one pair seldom shows")
 
     @property
     def fastest(self) -> str:
         """Its trial_id."""
         return next(iter(self.qps))
 
-    def said(self, second: str) -> str:
-        """The lead of the fastest over the second, of this name, in words."""
-        times = f"{self.ratio:.2f} times its queries, {self.low:.2f} to {self.high:.2f}"
-        if self.low > 1:
-            return f"measured in turns, faster than {second} ({times})"
-        return f"measured in turns, not told from {second} in speed ({times})"
+    def said(self, rival: str) -> str:
+        """The lead of the fastest over the rival, of this name, in words."""
+        over = f" over {self.processes} pairs of processes" if self.processes > 1 else ""
+        times = f"{self.ratio:.2f} times its queries, {self.low:.2f} to {self.high:.2f}{over}"
+        if self.told:
+            return f"measured in turns, faster than {rival} ({times})"
+        return f"measured in turns, not told from {rival} in speed ({times})"
 
 
 class RunSummary(Frozen):

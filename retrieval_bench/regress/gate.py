@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.comparison import Finding, asked_again, judge_quality, judge_speed
+from retrieval_bench.comparison import Finding, judge_quality, judge_speed, over_pairs
 from retrieval_bench.contract import ContractError, check_hits
-from retrieval_bench.statistics import holm, rounds_needed
+from retrieval_bench.statistics import fresh_pairs, holm, plain, rounds_needed
 from retrieval_bench.types import Hits
 
 LEVEL = 0.05
 MEMORY = {"analytic_bytes": 0.01, "private_bytes": 0.05}
 """Growth that is allowed: analytic bytes are exact, private ones vary by some pages from process to process."""
-SLOWER = 1.05  # a slowdown that is to be seen in 95 of 100 cases, as far as the noise allows
-PILOT, MOST = 15, 120  # first rounds, which plan the others; most rounds of a look
+SLOWER, POWER = 1.05, 0.97
+"""A slowdown, and how often it is to be seen where two processes of equal code differ by hardly more."""
+PILOT, MOST = 15, 120  # first rounds, which plan the others; most rounds of a pair of processes
 _SMALL = 1 << 20  # bytes of growth that are never blamed: an allocator's arena
 
 
@@ -61,27 +62,37 @@ def complaints(base: Side, head: Side, speed: Finding, *, documents: int, level:
 
 
 def judged_speed(
-    seconds: npt.NDArray[np.float64], once_more: Callable[[int], float], *, decided: bool, per: int = 1,
-    level: float = LEVEL,
-) -> Finding:  # fmt: skip
+    seconds: npt.NDArray[np.float64], once_more: Callable[[int], float | None], *, per: int = 1, level: float = LEVEL
+) -> Finding:
     """Head's speed against base's, called worse with an error of half the level.
+
+    One pair of processes settles it only where it is plain (see ``statistics.processes``). Else pairs are measured
+    until they show that head is slower, or that it is not by SLOWER; that head is faster is not asked.
 
     Args:
         seconds: (rounds, 2) of base and head, measured in turns in one pair of processes.
-        once_more: measures a new pair of processes (see ``comparison.again``): how many times faster head is.
-        decided: whether the sequential test, at half the level, tells the speeds apart.
+        once_more: measures a new pair, given how many were measured before: how many times faster head is.
         per: queries answered in those seconds.
         level: error allowed to the gate.
     """
-    found = judge_speed(seconds[:, 1], seconds[:, 0], per=per, decided=decided)
-    if found.word != "worse":
-        return found  # a head that is faster needs no second look: the gate does not claim it
-    return asked_again(found, once_more, level=level)  # of two sides: half of it falls to "worse"
+    found = judge_speed(seconds[:, 1], seconds[:, 0], per=per)
+    if plain(found.low, found.high):
+        return found
+
+    def slower(before: int) -> float | None:
+        faster = once_more(before)
+        return None if faster is None else 1 / faster
+
+    pairs = fresh_pairs(slower, first=[1 / found.change], level=level / 2, power=POWER)
+    return over_pairs(replace(found, different=False), pairs, turned=True)
 
 
-def planned_rounds(base: npt.ArrayLike, head: npt.ArrayLike, *, looks: int) -> int:
-    """Rounds of each look, from the spread of pilot rounds; which revision is ahead in them does not count."""
-    return min(MOST, max(PILOT, -(-rounds_needed(base, head, ratio=SLOWER, power=0.95) // looks)))
+def planned_rounds(base: npt.ArrayLike, head: npt.ArrayLike) -> int:
+    """Rounds for a pair of processes, from the spread of pilot rounds: as many as see SLOWER where only they err.
+
+    Which revision is ahead in them does not count.
+    """
+    return min(MOST, max(PILOT, rounds_needed(base, head, ratio=SLOWER, power=POWER)))
 
 
 def _quality(base: Side, head: Side, level: float) -> Iterator[str]:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from retrieval_bench import registry
+from retrieval_bench.comparison import Finding
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.errors import RetrievalBenchError, UnavailableError, UsageError
 from retrieval_bench.measure.machine import usable_cores
-from retrieval_bench.regress.gate import LEVEL, PILOT, Side, complaints, judged_speed, planned_rounds
+from retrieval_bench.regress.gate import PILOT, Side, complaints, judged_speed, planned_rounds
 from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
 from retrieval_bench.runner.prepared import opened, store
 from retrieval_bench.runner.race import Contender, Served, ratio_in_new_processes, served, take_turns
 from retrieval_bench.runner.run import chosen_cards
 from retrieval_bench.runner.score import score
 from retrieval_bench.specs import SystemCard
-from retrieval_bench.statistics import detectable_ratio
 from retrieval_bench.types import Budget, Dataset
 
 CLAIMED = ("nDCG@10", "neighbor_recall@10", "neighbor_recall@100")
@@ -35,29 +34,27 @@ class Report:
     Attributes:
         system: name of its card, with the setting.
         complaints: what is worse in head; empty when nothing is shown to be.
-        detectable: the least slowdown that these rounds show in 8 of 10 cases, as a ratio.
-        rounds: made.
+        speed: head against base; None where there was nothing to compare.
         refused: why there was nothing to compare; empty where there was.
     """
 
     system: str
     complaints: list[str]
-    detectable: float
-    rounds: int
+    speed: Finding | None = None
     refused: str = ""
 
 
 def regress(
     base: str, *, dataset: str = "synthetic", indexes: Sequence[str] | None = None,
     rankers: Sequence[str] | None = None, tree: Path | None = None, threads: int | None = None, rows: int | None = None,
-    looks: int = 5, seconds: float = 120.0, on_report: Callable[[Report], None] | None = None,
+    seconds: float = 120.0, on_report: Callable[[Report], None] | None = None,
 ) -> list[Report]:  # fmt: skip
     """Compare the working tree with a revision of it.
 
     Both are given the same prepared data, by the head's readers. Each builds and serves the systems with its own code
-    in its own process; the processes then take turns, as often as the noise of a few first rounds says is needed to see
-    a slowdown of 5 % in 95 of 100 cases. A head that seems slower is measured again in new processes before it is
-    blamed (see ``comparison.again``).
+    in its own process; the processes then take turns, as often as the noise of a few first rounds asks for. Unless the
+    difference is plain, new pairs of processes follow, until they show that head is slower or that it is not
+    (``judged_speed``).
 
     Args:
         base: revision to compare with, as git names it.
@@ -67,8 +64,8 @@ def regress(
         tree: root of the repository; None is where this package lies.
         threads: of every engine; None is one per core.
         rows: use only the first so many vectors.
-        looks: most looks of the sequential test.
-        seconds: after so long no further look is begun.
+        seconds: after so long no further pair of processes is begun for a system; those measured by then, which are too
+            few, blame nobody for their speed.
         on_report: told of each system when it is done.
 
     Raises:
@@ -93,9 +90,9 @@ def regress(
                     _contender(name, place, card, setting, folder, len(data.corpus), encoder, threads or usable_cores())
                     for name, place in (("base", old), ("head", root))
                 ]
-                reports.append(_report(label, card, pair, opened(folder), looks, seconds))
+                reports.append(_report(label, card, pair, opened(folder), seconds))
             except RetrievalBenchError as error:
-                reports.append(Report(system=label, complaints=[], detectable=math.inf, rounds=0, refused=str(error)))
+                reports.append(Report(system=label, complaints=[], refused=str(error)))
             if on_report is not None:
                 on_report(reports[-1])
     return reports
@@ -139,19 +136,22 @@ def _contender(
     )  # fmt: skip
 
 
-def _report(
-    label: str, card: SystemCard, pair: list[Contender], data: Dataset, looks: int, seconds: float
-) -> Report:  # fmt: skip
+def _report(label: str, card: SystemCard, pair: list[Contender], data: Dataset, seconds: float) -> Report:
+    start = time.perf_counter()
     with served(pair) as running:
         base, head = (_side(one, card, data) for one in running)
         pilot = take_turns(running, looks=1, rounds=PILOT).seconds  # its spread plans the rounds, its medians do not
-        rounds = planned_rounds(pilot[:, 0], pilot[:, 1], looks=looks)
-        done = take_turns(running, looks=looks, rounds=rounds, seconds=seconds, level=LEVEL / 2, seed=1)
-    again = partial(ratio_in_new_processes, pair[::-1], looks=looks, rounds=rounds, seconds=seconds)
-    speed = judged_speed(done.seconds, again, decided=bool(done.decided), per=done.queries)
+        rounds = planned_rounds(pilot[:, 0], pilot[:, 1])
+        done = take_turns(running, looks=1, rounds=rounds, seed=1)
+
+    def once_more(before: int) -> float | None:
+        if time.perf_counter() - start > seconds:
+            return None
+        return ratio_in_new_processes(pair[::-1], before, looks=1, rounds=rounds)
+
+    speed = judged_speed(done.seconds, once_more, per=done.queries)
     found = complaints(base, head, speed, documents=len(data.corpus))
-    least = detectable_ratio(done.seconds[:, 1], done.seconds[:, 0])
-    return Report(system=label, complaints=found, detectable=least, rounds=len(done.seconds))
+    return Report(system=label, complaints=found, speed=speed)
 
 
 def _side(one: Served, card: SystemCard, data: Dataset) -> Side:

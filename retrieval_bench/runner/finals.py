@@ -1,22 +1,27 @@
-"""The finalists of a run, measured in turns: timings that lie minutes apart do not say which of two is faster."""
+"""The finalists of a run, measured in turns: timings that lie minutes apart do not say which of two is faster.
+
+Nor does one pair of processes, unless the difference is plain: new pairs are asked before one is called faster.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TypeGuard
 
 import numpy as np
 import psutil
 
 from retrieval_bench.errors import DataError, RetrievalBenchError, UsageError
 from retrieval_bench.records import Store, Turns
-from retrieval_bench.runner.race import SAMPLE_SECONDS, contender, race
-from retrieval_bench.statistics import paired_ratio
+from retrieval_bench.runner.race import SAMPLE_SECONDS, Contender, Race, contender, race, ratio_in_new_processes
+from retrieval_bench.statistics import fresh_pairs, paired_ratio, plain
 from retrieval_bench.types import TrialRecord
 
 NEAR = 2.0
 """Systems that seemed so many times slower than the fastest are taken for slower, and not measured again."""
 _LEAST, _MOST = 6, 20  # rounds; fewer than six give no interval of 95 %
+_AGAIN = 2.0  # times the seconds of the first measuring: the most for asking new pairs of processes
 
 
 def near_the_fastest(speeds: Sequence[float]) -> list[int]:
@@ -25,15 +30,16 @@ def near_the_fastest(speeds: Sequence[float]) -> list[int]:
 
 
 def in_turns(store: Store, trials: Sequence[TrialRecord], *, seconds: float) -> Turns | str:
-    """Serve trials side by side and measure them in turns.
+    """Serve trials side by side and measure them in turns; ask new pairs of processes whether the fastest is faster.
 
     Args:
         store: with their built indexes.
         trials: two or more of one data set and kind.
-        seconds: most time of the measuring.
+        seconds: most time of the measuring, and twice as much again for new pairs.
 
     Returns:
-        Their speeds, or why they were not measured so.
+        Their speeds, and what is said of the fastest and the first that is not told from it, else the second; or why
+        they were not measured so.
     """
     found = [contender(store, trial, trial.trial_id) for trial in trials]
     racing = [one for one in found if one is not None]
@@ -44,17 +50,48 @@ def in_turns(store: Store, trials: Sequence[TrialRecord], *, seconds: float) -> 
         return f"{_LEAST} rounds would take more than {seconds:.3g} s"
     if sum(trial.value("private_bytes") or 0 for trial in trials) > psutil.virtual_memory().available / 2:
         return "together they would take more than half of the free memory"
+    rounds = min(_MOST, int(seconds / sum(each)))
     try:
-        done = race(racing, looks=1, rounds=min(_MOST, int(seconds / sum(each))), seconds=seconds)
+        done = race(racing, looks=1, rounds=rounds, seconds=seconds)
+        return _judged(done, racing, rounds=rounds, seconds=_AGAIN * seconds)
     except RetrievalBenchError as error:
         return str(error)
+
+
+def _judged(done: Race, racing: Sequence[Contender], *, rounds: int, seconds: float) -> Turns:
+    """What a race and new pairs of processes say of the fastest: told from every other, or not from one of them."""
     medians = np.median(done.seconds, axis=0)
-    first, second = np.argsort(medians, kind="stable")[:2]
-    ratio = paired_ratio(done.seconds[:, second], done.seconds[:, first])
-    return Turns(
-        qps={done.names[i]: done.queries / float(medians[i]) for i in np.argsort(medians, kind="stable")},
-        ratio=ratio.value, low=ratio.low, high=ratio.high, rounds=len(done.seconds),
-    )  # fmt: skip
+    fastest, *others = np.argsort(medians, kind="stable")
+    qps = {done.names[i]: done.queries / float(medians[i]) for i in (fastest, *others)}
+    start = time.perf_counter()
+    said: list[Turns] = []
+    for other in others:
+        pair = (racing[fastest], racing[other])
+
+        def once_more(before: int, pair: Sequence[Contender] = pair) -> float | None:
+            left = seconds - (time.perf_counter() - start)
+            return None if left <= 0 else ratio_in_new_processes(pair, before, looks=1, rounds=rounds, seconds=left)
+
+        one = paired_ratio(done.seconds[:, other], done.seconds[:, fastest])
+        turns = Turns(
+            qps=qps, rival=done.names[other], ratio=one.value, low=one.low, high=one.high, rounds=one.rounds,
+            told=plain(one.low, one.high),
+        )  # fmt: skip
+        if not turns.told and one.low > 1:
+            pairs = fresh_pairs(once_more)
+            if len(pairs.ratios) > 1:
+                low, high = pairs.interval
+                over = {"ratio": pairs.ratio, "low": low, "high": high, "processes": len(pairs.ratios)}
+                turns = turns.model_copy(update={**over, "told": pairs.claimed})
+        said.append(turns)
+        if not turns.told:
+            return turns
+    return said[0]
+
+
+def usable_again(before: Turns | None, trials: Sequence[str]) -> TypeGuard[Turns]:
+    """Whether these trials have been measured in turns before, and by the rules of today."""
+    return before is not None and bool(before.rival) and set(before.qps) == set(trials)
 
 
 class Finals:
@@ -74,7 +111,7 @@ class Finals:
             before = self._store.summary().turns
         except (UsageError, DataError):
             before = None
-        if before is not None and set(before.qps) == {trial.trial_id for trial in trials}:
+        if usable_again(before, [trial.trial_id for trial in trials]):
             return before
         if self._seconds <= 0:
             return ""

@@ -96,8 +96,8 @@ def run(
         effort: how long to measure each setting.
         out: folder of the run; None is one of its own for each data set, in ``results`` in the home folder.
         retry: do trials again that did not end in ``ok``.
-        compare_speeds: measure the finalists that may be the fastest in turns, before one is named; for at most ten
-            times the seconds of ``effort``.
+        compare_speeds: measure the finalists that may be the fastest in turns, for at most ten times the seconds of
+            ``effort``, before one is named; and, for twice as long, new pairs of processes, before it is called faster.
         command: the command line to name in the summary.
         progress: show bars for downloads and encoding.
         on_event: told of the plan and of everything the trials report.

@@ -2,7 +2,7 @@
 
 The rule is the practitioner's. With judgments: among the systems whose quality is statistically tied with the best,
 the fastest. With neighbors only: the fastest system that reaches the recall asked for. Which is the fastest of those
-that come near each other, only measuring them in turns can say.
+that come near each other, only measuring them in turns can say; where it cannot, the answer does not either.
 """
 
 from __future__ import annotations
@@ -89,20 +89,24 @@ def choose(
         return Choice(chosen={system: r.trial_id for system, r in chosen.items()}, winner=None, tied=(),
                       why=_found_nothing(field, name), primary=primary, selected_on=split)  # fmt: skip
     finalists = good(field)
-    winner, lead = max(finalists, key=_speed), ""
+    winner, lead, first = max(finalists, key=_speed), "", "the fastest"
     near = [finalists[place] for place in near_the_fastest([_speed(r) for r in finalists])]
     found = in_turns(near) if len(near) > 1 else ""
     turns = found if isinstance(found, Turns) else None
     if turns is not None:
-        winner, second = (next(r for r in near if r.trial_id == trial) for trial in list(turns.qps)[:2])
-        lead = f"; {turns.said(second.system)}"
-    elif found:
-        lead = f"; not measured in turns ({found})"
+        winner, rival = (next(r for r in near if r.trial_id == trial) for trial in (turns.fastest, turns.rival))
+        lead = f"; {turns.said(rival.system)}"
+    elif len(near) > 1:
+        rivals = ", ".join(r.system for r in near if r is not winner)
+        lead = f"; not told from {rivals} in speed: not measured in turns{f' ({found})' if found else ''}"
+    if len(near) > 1 and not (turns and turns.told):
+        first = "one of the fastest"
     reported = _tied(store, field, primary, "test")
     if primary.startswith("neighbor_recall"):
-        why = _by_recall(winner, finalists, f"{primary} {recall_target:g}", (winner.value(name) or 0) >= recall_target)
+        reached = (winner.value(name) or 0) >= recall_target
+        why = _by_recall(winner, len(finalists), first, f"{primary} {recall_target:g}", reached)
     else:
-        why = _by_judgments(winner, finalists, primary, alone=len(field) == 1)
+        why = _by_judgments(winner, finalists, first, primary, alone=len(field) == 1)
     on = "chosen on the tune queries" if split == "tune" else "chosen on the test queries, which flatters it"
     return Choice(
         chosen={system: r.trial_id for system, r in chosen.items()},
@@ -115,10 +119,12 @@ def choose(
     )
 
 
-def _by_recall(winner: TrialRecord, finalists: Sequence[TrialRecord], wanted: str, reached: bool) -> str:
+def _by_recall(winner: TrialRecord, finalists: int, first: str, wanted: str, reached: bool) -> str:
     if not reached:
         return f"no system reaches {wanted}; {winner.system} comes nearest"
-    return f"{winner.system} is the fastest of {len(finalists)} systems that reach {wanted}"
+    if finalists == 1:
+        return f"{winner.system} is the one system that reaches {wanted}"
+    return f"{winner.system} is {first} of {finalists} systems that reach {wanted}"
 
 
 def _found_nothing(field: Sequence[TrialRecord], name: str) -> str:
@@ -128,13 +134,15 @@ def _found_nothing(field: Sequence[TrialRecord], name: str) -> str:
                      *notes])  # fmt: skip
 
 
-def _by_judgments(winner: TrialRecord, finalists: Sequence[TrialRecord], primary: str, *, alone: bool) -> str:
+def _by_judgments(
+    winner: TrialRecord, finalists: Sequence[TrialRecord], first: str, primary: str, *, alone: bool
+) -> str:  # fmt: skip
     if alone:
         return f"{winner.system} is the only {winner.kind} with a result, so its {primary} was compared with no other"
     if len(finalists) == 1:
         return f"{winner.system} has the best {primary}, and no other is statistically tied with it"
     others = ", ".join(r.system for r in finalists if r is not winner)
-    return f"{winner.system} is the fastest of those statistically tied for the best {primary} (with {others})"
+    return f"{winner.system} is {first} of those statistically tied for the best {primary} (with {others})"
 
 
 def _doubt(winner: TrialRecord, field: Sequence[TrialRecord], tied: dict[str, bool], primary: str, split: str) -> str:

@@ -16,6 +16,7 @@ from retrieval_bench.statistics.paired import (
     randomization_test,
     tied_with_best,
 )
+from retrieval_bench.statistics.processes import PLAIN, Pairs, fresh_pairs, plain
 from retrieval_bench.statistics.ratios import Ratio, detectable_ratio, paired_ratio, rounds_needed
 from retrieval_bench.statistics.repeats import enough
 from retrieval_bench.statistics.sequential import GroupSequential
@@ -23,8 +24,10 @@ from retrieval_bench.statistics.unpaired import unpaired_interval
 from retrieval_bench.statistics.variance import variance_components
 
 __all__ = [
+    "PLAIN",
     "Equivalence",
     "GroupSequential",
+    "Pairs",
     "Ratio",
     "Strength",
     "bradley_terry",
@@ -33,6 +36,7 @@ __all__ = [
     "difference_interval",
     "enough",
     "equivalence_test",
+    "fresh_pairs",
     "holm",
     "kendall_tau",
     "mean_interval",
@@ -41,6 +45,7 @@ __all__ = [
     "paired_ratio",
     "pairwise_wins",
     "percentile_interval",
+    "plain",
     "randomization_test",
     "rounds_needed",
     "tied_with_best",

@@ -34,7 +34,7 @@ def paired_ratio(a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.95) -> 
     means of all pairs of log-ratios; its interval and p-value are those of the signed-rank test (Hodges and Lehmann
     1963), exact whenever the log-ratio of a round is distributed symmetrically, whatever its tails. The interval leaves
     out 1 exactly when ``p <= 1 - level``, but for fewer than six rounds, which cannot reach 95 %: the interval is then
-    the whole range, and p tells that it covers less.
+    the whole range, and p tells that it covers less. One round has no interval: its ends are NaN.
 
     Args:
         a: (n,) positive samples, such as seconds, of the numerator.
@@ -56,7 +56,7 @@ def paired_ratio(a: npt.ArrayLike, b: npt.ArrayLike, *, level: float = 0.95) -> 
     above = float((walsh > 0).sum()) + float((walsh == 0).sum()) / 2
     p = min(1.0, 2 * _below(n, min(above, len(walsh) - above)))
     cut = _cut(n, (1 - level) / 2)
-    low, high = float(walsh[cut]), float(walsh[len(walsh) - 1 - cut])
+    low, high = (float(walsh[cut]), float(walsh[len(walsh) - 1 - cut])) if n > 1 else (np.nan, np.nan)
     return Ratio(value=float(np.exp(np.median(walsh))), low=float(np.exp(low)), high=float(np.exp(high)), p=p, rounds=n)
 
 

@@ -36,14 +36,19 @@ def advised(
     if not usable:
         return None, f"{at} no method fits this collection.", None
     leaders = [s for s in usable if s.leads] or [s for s in usable if _RECALL in s.tied]
-    choice, lead = max(leaders, key=lambda s: s.qps or 0.0), ""
+    choice, lead, first = max(leaders, key=lambda s: s.qps or 0.0), "", "the fastest"
     near = [leaders[place] for place in near_the_fastest([s.qps or 0.0 for s in leaders])]
     measured = in_turns(near) if len(near) > 1 else ""
     if isinstance(measured, Turns):
-        choice, second = (next(s for s in near if s.trial_id == trial) for trial in list(measured.qps)[:2])
-        lead = f"; {measured.said(second.method)}"
+        choice, rival = (next(s for s in near if s.trial_id == trial) for trial in (measured.fastest, measured.rival))
+        lead = f"; {measured.said(rival.method)}"
+    elif len(near) > 1:
+        rivals = ", ".join(s.method for s in near if s is not choice)
+        lead = f"; not told from {rivals} in speed: not measured in turns{f' ({measured})' if measured else ''}"
+    if len(near) > 1 and not (isinstance(measured, Turns) and measured.told):
+        first = "one of the fastest"
     others = [s.method for s in leaders if s is not choice]
-    among = f"the fastest of those tied for the best (with {', '.join(others)})" if others else "the best"
+    among = f"{first} of those tied for the best (with {', '.join(others)})" if others else "the best"
     figures = [f"{name} {m.value:.3f}{_share(m.value, exact, name)}" for name, m in choice.quality.items()]
     sentence = f"{at} use {choice.method}, {among}: {', '.join(figures)}, {choice.qps or 0:,.0f} QPS{lead}."
     sentence += _doubt(choice, usable)

@@ -16,7 +16,7 @@ from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store, Turns
-from retrieval_bench.runner.finals import in_turns
+from retrieval_bench.runner.finals import in_turns, usable_again
 from retrieval_bench.runner.run import run
 from retrieval_bench.tournament.advice import advised
 from retrieval_bench.tournament.standings import EXACT, Round, Standing, Tournament, standings
@@ -126,7 +126,7 @@ def _measured_before(folder: Path) -> dict[float, Turns]:
 
 def _in_turns(store: Store, before: Turns | None, seconds: float, near: Sequence[Standing]) -> Turns | str:
     trials = [standing.trial_id for standing in near]
-    if before is not None and set(before.qps) == set(trials):
+    if usable_again(before, trials):
         return before
     return in_turns(store, store.records(trials), seconds=seconds)
 

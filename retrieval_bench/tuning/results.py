@@ -60,6 +60,7 @@ class Tuning(Frozen):
     systems: tuple[Tuned, ...]
     notes: tuple[str, ...] = Field(default=(), description="what is not in the data as its files have it, a line each")
     turns: Turns | None = Field(default=None, description="the fastest systems' picks, measured in turns")
+    untold: str = Field(default="", description="why picks that seem alike in speed were not measured in turns")
 
     @property
     def winner(self) -> Tuned | None:

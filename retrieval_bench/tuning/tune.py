@@ -12,7 +12,7 @@ from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Turns
 from retrieval_bench.runner.execute import OnEvent
-from retrieval_bench.runner.finals import in_turns, near_the_fastest
+from retrieval_bench.runner.finals import in_turns, near_the_fastest, usable_again
 from retrieval_bench.specs import SystemCard, system_card
 from retrieval_bench.statistics import unpaired_interval
 from retrieval_bench.tuning.bench import Bench
@@ -107,10 +107,11 @@ def tune(
             )
             _keep_best(bench, systems[-1])
         systems.sort(key=lambda s: (s.searches[0].score is None, -(s.searches[0].score or 0.0)))
-        turns = _in_turns(bench, systems, _written(folder)) if wanted.objective == "qps" else None
+        found = _in_turns(bench, systems, _written(folder)) if wanted.objective == "qps" else ""
         tuning = Tuning(
             dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
-            systems=tuple(systems), turns=turns, notes=bench.notes,
+            systems=tuple(systems), notes=bench.notes,
+            turns=found if isinstance(found, Turns) else None, untold=found if isinstance(found, str) else "",
         )  # fmt: skip
         write_text(folder / "tuning.json", tuning.model_dump_json(indent=1) + "\n")
     return tuning
@@ -156,16 +157,19 @@ def _written(folder: Path) -> Tuning | None:
         return None
 
 
-def _in_turns(bench: Bench, systems: Sequence[Tuned], before: Tuning | None) -> Turns | None:
-    """The picks that may be the fastest, measured in turns: timings that lie minutes apart decide nothing."""
+def _in_turns(bench: Bench, systems: Sequence[Tuned], before: Tuning | None) -> Turns | str:
+    """The picks that may be the fastest, measured in turns: timings that lie minutes apart decide nothing.
+
+    An empty text where one is twice as fast as all others, else why they were not measured so.
+    """
     picks = [(s.held_out.trial, s.searches[0].score or 0.0) for s in systems if s.held_out]
     near = [picks[place][0] for place in near_the_fastest([score for _, score in picks])]
-    if before is not None and before.turns is not None and set(before.turns.qps) == set(near):
-        return before.turns
     if len(near) < 2:
-        return None
-    found = in_turns(bench.records, bench.records.records(near), seconds=_TURN_SECONDS)
-    return found if isinstance(found, Turns) else None
+        return ""
+    measured = before.turns if before is not None else None
+    if usable_again(measured, near):
+        return measured
+    return in_turns(bench.records, bench.records.records(near), seconds=_TURN_SECONDS)
 
 
 def _keep_best(bench: Bench, system: Tuned) -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import retrieval_bench
 from retrieval_bench.cli import app
+from retrieval_bench.comparison import judge_speed
 from retrieval_bench.regress import Report, regress
 
 PACKAGE = Path(retrieval_bench.__file__).parent
@@ -51,13 +52,14 @@ def test_the_head_is_blamed_for_what_was_done_to_it(
     engine.write_text(right.replace(SEARCH, SEARCH.replace("        check_k(", f"{FAULTS[fault]}        check_k(")))
     try:
         (report,) = regress(
-            "HEAD", dataset=str(repository / "v.npy"), indexes=["flat"], tree=repository, threads=1, seconds=5
+            "HEAD", dataset=str(repository / "v.npy"), indexes=["flat"], tree=repository, threads=1, seconds=0
         )
     finally:
         engine.write_text(right)
     assert report.system == "flat"
-    assert report.rounds >= 15
-    found = [line for line in report.complaints if fault == "slow" or not line.startswith("speed")]  # 1 in 64 by chance
+    assert report.speed is not None
+    assert report.speed.n >= 15
+    found = [line for line in report.complaints if fault == "slow" or not line.startswith("speed")]  # 1 in 40 by chance
     assert bool(found) == (complaint is not None), found
     assert not complaint or found[0].startswith(complaint)
 
@@ -66,11 +68,12 @@ def test_the_head_is_blamed_for_what_was_done_to_it(
 def test_the_command_fails_where_something_is_worse(
     monkeypatch: pytest.MonkeyPatch, complaints: list[str], code: int
 ) -> None:
-    report = Report(system="flat", complaints=complaints, detectable=1.2, rounds=15)
+    speed = judge_speed([1.0, 1.1, 1.0], [1.1, 1.0, 1.1])
+    report = Report(system="flat", complaints=complaints, speed=speed)
     monkeypatch.setattr(
         retrieval_bench.regress, "regress", lambda _base, **asked: asked["on_report"](report) or [report]
     )
     said = CliRunner().invoke(app, ["regress", "--base", "HEAD"])
     assert said.exit_code == code, said.output
     assert ("WORSE" in said.output) == bool(complaints)
-    assert "15 rounds show a slowdown of 20%" in said.output
+    assert "no difference that this test could see" in said.output

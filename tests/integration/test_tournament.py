@@ -147,7 +147,8 @@ def test_measuring_in_turns_decides_between_those_that_seem_alike_in_speed(tmp_p
     def in_turns(near: Sequence[Standing]) -> Turns:
         asked.extend(sorted(s.method for s in near))
         trials = {s.method: s.trial_id for s in near}
-        return Turns(qps={trials["a"]: 310.0, trials["bb"]: 300.0}, ratio=1.03, low=1.01, high=1.05, rounds=20)
+        qps = {trials["a"]: 310.0, trials["bb"]: 300.0}
+        return Turns(qps=qps, rival=trials["bb"], ratio=1.03, low=1.01, high=1.05, rounds=20, told=True)
 
     found = standings(store, records)
     choice, sentence, turns = advised(32, found, found[0], in_turns)
@@ -157,4 +158,6 @@ def test_measuring_in_turns_decides_between_those_that_seem_alike_in_speed(tmp_p
     assert "contradict it, beyond chance: " in advised(32, [fooled, *found], found[0])[1]
     assert choice == "a"
     assert turns is not None
+    assert "use a, the fastest of those tied" in sentence
     assert "faster than bb (1.03 times its queries, 1.01 to 1.05)" in sentence
+    assert "use bb, one of the fastest of those tied" in advised(32, found, found[0])[1]

@@ -3,9 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from retrieval_bench.records import Store, Turns
+from retrieval_bench.runner import finals
 from retrieval_bench.runner.measurements import exact, quality
+from retrieval_bench.runner.race import Contender, Race
 from retrieval_bench.runner.select import choose
 from retrieval_bench.types import Budget, Measurement, TrialRecord
 
@@ -104,12 +107,15 @@ def test_systems_that_failed_are_not_chosen(tmp_path: Path) -> None:
     assert choice.chosen == {}
 
 
-def raced(*fastest_first: str) -> Callable[[Sequence[TrialRecord]], Turns | str]:
+def raced(*fastest_first: str, told: bool = True) -> Callable[[Sequence[TrialRecord]], Turns | str]:
     """As if these had been measured in turns, which must be the finalists, and come in this order."""
 
     def in_turns(finalists: Sequence[TrialRecord]) -> Turns:
         assert {r.trial_id for r in finalists} == set(fastest_first)
-        return Turns(qps={t: 100.0 - i for i, t in enumerate(fastest_first)}, ratio=1.3, low=1.2, high=1.4, rounds=20)
+        return Turns(
+            qps={t: 100.0 - i for i, t in enumerate(fastest_first)}, rival=fastest_first[1], ratio=1.3, low=1.2,
+            high=1.4, rounds=20, processes=7, told=told,
+        )  # fmt: skip
 
     return in_turns
 
@@ -123,14 +129,36 @@ def test_measuring_in_turns_names_the_fastest_of_those_that_come_near_each_other
     ]
     choice = choose(store, records, primary=m, recall_target=0.95, in_turns=raced("hnsw-1", "ivf-2"))
     assert choice.winner == "hnsw-1"
-    assert "faster than ivf (1.30 times its queries, 1.20 to 1.40)" in choice.why
+    assert "hnsw is the fastest of 3 systems" in choice.why
+    assert "faster than ivf (1.30 times its queries, 1.20 to 1.40 over 7 pairs of processes)" in choice.why
     assert choice.turns is not None
     assert choose(store, records[:2], primary=m, recall_target=0.95, in_turns=raced()).winner == "ivf-2"
 
 
+def test_nobody_is_called_the_fastest_who_is_not_told_from_another(tmp_path: Path) -> None:
+    store, m, j = Store(tmp_path / "a"), "neighbor_recall@10", "nDCG@10"
+    records = [
+        add(store, "ivf", 2, 300, metric=m, test=noisy(0.97), tune=noisy(0.97)),
+        add(store, "hnsw", 1, 200, metric=m, test=noisy(0.98), tune=noisy(0.98)),
+    ]
+    untold = choose(
+        store, records, primary=m, recall_target=0.95, in_turns=raced("ivf-2", "hnsw-1", told=False)
+    ).why  # fmt: skip
+    assert "ivf is one of the fastest of 2 systems" in untold
+    assert "not told from hnsw in speed (1.30 times" in untold
+    for reason in ("", "no time"):
+        unasked = choose(store, records, primary=m, recall_target=0.95, in_turns=lambda _, why=reason: why).why  # type: ignore[misc]
+        assert "ivf is one of the fastest" in unasked
+        assert f"not told from hnsw in speed: not measured in turns{' (no time)' if reason else ';'}" in unasked
+    other = Store(tmp_path / "b")
+    judged = [add(other, name, 0, qps, metric=j, test=noisy(0.5)) for name, qps in (("a", 10), ("b", 12))]
+    assert "b is one of the fastest of those" in choose(other, judged, primary=j, recall_target=0.95).why
+    assert "is the one system that reaches" in choose(store, records[:1], primary=m, recall_target=0.95).why
+
+
 def test_speeds_that_cannot_be_told_apart_are_said_so() -> None:
-    turns = Turns(qps={"a": 100.0, "b": 99.0}, ratio=1.01, low=0.98, high=1.03, rounds=20)
-    assert "not told from B in speed (1.01 times its queries, 0.98 to 1.03)" in turns.said("B")
+    turns = Turns(qps={"a": 100.0, "b": 99.0}, rival="b", ratio=1.01, low=1.005, high=1.03, rounds=20)
+    assert "not told from B in speed (1.01 times its queries, 1.00 to 1.03)" in turns.said("B")
 
 
 def test_what_found_nothing_is_never_recommended(tmp_path: Path) -> None:
@@ -157,3 +185,45 @@ def test_where_nothing_was_compared_it_says_so(tmp_path: Path) -> None:
     assert "bm25 is the only ranker with a result" in choose(store, [alone], primary=m, recall_target=0.95).why
     other = add(store, "dense", 0, 50, metric=m, test=noisy(0.7, 2), kind="ranker")
     assert "no other is statistically tied" in choose(store, [alone, other], primary=m, recall_target=0.95).why
+
+
+def made_race(*medians: float) -> Race:
+    """Twenty rounds of contenders named after their places, with seconds near these."""
+    noise = np.random.default_rng(0).lognormal(0, 0.005, (20, len(medians)))
+    names = tuple(str(i) for i in range(len(medians)))
+    return Race(names=names, seconds=noise * medians, queries=10, decided={}, looks=1)
+
+
+@pytest.mark.parametrize(
+    ("medians", "again", "rival", "told", "processes"),
+    [
+        ((1.0, 1.03), [1.02] * 6, "1", True, 6),
+        ((1.0, 1.03), [0.98, 1.02, 0.97], "1", False, 3),
+        ((1.0, 1.03), [1.02] * 3, "1", False, 3),  # then there is no more time
+        ((1.0, 1.5), [], "1", True, 1),  # plain
+        ((1.0, 1.0), [], "1", False, 1),
+        ((1.5, 1.03, 1.0), [1.02] * 6, "1", True, 6),
+        ((1.06, 1.03, 1.0), [1.02] * 6 + [0.9, 0.9], "0", False, 2),  # the third may well be the fastest
+    ],
+)
+def test_a_lead_is_told_by_new_processes_alone(
+    monkeypatch: pytest.MonkeyPatch, medians: tuple[float, ...], again: list[float], rival: str, told: bool,
+    processes: int,
+) -> None:  # fmt: skip
+    left = iter(again)
+    monkeypatch.setattr(finals, "ratio_in_new_processes", lambda *_, **__: next(left, None))
+    contenders = [
+        Contender(name=str(i), kind="index", backend="b", plugin="p", dataset_folder=Path())
+        for i in range(len(medians))
+    ]
+    found = finals._judged(made_race(*medians), contenders, rounds=20, seconds=60.0)
+    assert (found.rival, found.told, found.processes) == (rival, told, processes)
+    assert next(left, None) is None, "every new pair was asked for"
+
+
+def test_new_pairs_end_with_the_time_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finals, "ratio_in_new_processes", None)
+    contenders = [Contender(name=n, kind="index", backend="b", plugin="p", dataset_folder=Path()) for n in "01"]
+    found = finals._judged(made_race(1.0, 1.03), contenders, rounds=20, seconds=0.0)
+    assert (found.told, found.processes) == (False, 1)
+    assert found.low > 1, "one pair of processes would have claimed it"

@@ -44,7 +44,51 @@ class TestEquivalence:
         assert 0.01 <= np.mean(passed) <= 0.09
 
 
+class TestFreshPairs:
+    def test_six_pairs_of_one_mind_bear_a_claim_out_and_a_dissenter_costs_three_more(self) -> None:
+        assert statistics.fresh_pairs(lambda _: 1.01).ratios == (1.01,) * 6
+        found = statistics.fresh_pairs(lambda before: 0.97 if before == 2 else 1.02)
+        assert (found.claimed, len(found.ratios)) == (True, 9)
+        assert found.interval == (1.02, 1.02)
+        assert found.p <= 0.05
+
+    def test_pairs_that_favour_the_other_end_it_without_a_claim(self) -> None:
+        found = statistics.fresh_pairs(lambda _: 0.99)
+        assert (found.claimed, len(found.ratios), found.p) == (False, 2, 1.0)
+        assert not statistics.fresh_pairs(lambda before: None if before == 5 else 1.2).claimed
+        assert math.isnan(statistics.fresh_pairs(lambda _: None).ratio)
+
+    def test_pairs_measured_before_count(self) -> None:
+        found = statistics.fresh_pairs(lambda _: 1.1, first=[1.2, 1.2])
+        assert found.ratios == (1.2, 1.2, 1.1, 1.1, 1.1, 1.1)
+        assert found.ratio == 1.1
+
+    def test_equal_programs_are_called_different_no_oftener_than_the_level(self) -> None:
+        def share(favour: float, level: float, power: float) -> float:
+            rng = np.random.default_rng(0)
+            one = [
+                statistics.fresh_pairs(lambda _: 1.1 if rng.random() < favour else 0.9, level=level, power=power)
+                for _ in range(2_000)
+            ]
+            return float(np.mean([found.claimed for found in one]))
+
+        assert share(0.5, 0.05, 0.95) <= 0.05
+        assert share(0.5, 0.025, 0.8) <= 0.025
+        assert share(0.85, 0.05, 0.8) >= 0.8
+        assert share(0.85, 0.025, 0.95) >= 0.94
+
+    def test_a_ratio_of_nothing_is_refused(self) -> None:
+        with pytest.raises(UsageError, match="the ratio 0"):
+            statistics.fresh_pairs(lambda _: 0.0)
+
+
 class TestPairedRatio:
+    def test_one_round_has_no_interval(self) -> None:
+        found = statistics.paired_ratio([2.0], [1.0])
+        assert found.value == pytest.approx(2.0)
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+
     def test_is_scipys_signed_rank_test_and_hodges_lehmann(self) -> None:
         rng = np.random.default_rng(0)
         for n in (8, 25, 99, 150):

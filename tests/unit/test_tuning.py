@@ -185,7 +185,9 @@ def test_the_lottery_is_how_often_two_seeds_disagree() -> None:
     assert tuning.lottery == pytest.approx(2 / 3)
     assert tuning.winner is not None
     assert tuning.winner.system == "a"
-    turns = Turns(qps={"pick of b": 1000.0, "pick of a": 900.0}, ratio=1.11, low=1.05, high=1.2, rounds=20)
+    turns = Turns(
+        qps={"pick of b": 1000.0, "pick of a": 9.0}, rival="pick of a", ratio=111, low=105, high=120, rounds=20
+    )
     raced = tuning.model_copy(update={"turns": turns}).winner
     assert raced is not None
     assert raced.system == "b"  # what was measured in turns decides
