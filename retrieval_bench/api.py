@@ -22,6 +22,7 @@ from retrieval_bench.runner.execute import OnEvent
 from retrieval_bench.runner.prepared import frame_of, opened, prepared_folder
 from retrieval_bench.runner.whole import over_all_rows
 from retrieval_bench.specs import params, system_cards, validated
+from retrieval_bench.threads import limited
 from retrieval_bench.types import Budget, Corpus, EncoderInfo, Metric, Queries, RowIds, TrialRecord
 
 
@@ -83,7 +84,8 @@ def build(
             raise UsageError(f"{name} is a ranker: it needs texts")
         ranker = registry.rankers.get(name)()
         wanted = params(ranker.BuildParams, settings, where=f"build of {name}")
-        ranker.build(Corpus(ids=names, texts=texts), wanted, budget, seed=seed)
+        with limited(budget.threads):
+            ranker.build(Corpus(ids=names, texts=texts), wanted, budget, seed=seed)
         return Searcher(_manifest(backend, "ranker", name, ranker, "ip", n, 0, {}), ranker, names, texts)
     index = registry.indexes.get(name)()
     wanted = params(index.BuildParams, settings, where=f"build of {name}")
@@ -104,7 +106,8 @@ def build(
         learn = Queries(ids=RowIds(len(sample)), vectors=sample, split="train")
     framed = frame.rows(vectors)
     corpus = Corpus(ids=names, vectors=framed)
-    index.build(corpus, wanted, frame.left(budget, n), metric=frame.served, queries=learn, seed=seed)
+    with limited(budget.threads):
+        index.build(corpus, wanted, frame.left(budget, n), metric=frame.served, queries=learn, seed=seed)
     manifest = _manifest(backend, "index", name, index, metric, n, framed.shape[1], answer_with.model_dump(mode="json"))
     searcher = Searcher(manifest.model_copy(update={"encoder": info}), index, names, texts, frame)
     few = framed[:CANARY_QUERIES].copy()

@@ -28,7 +28,7 @@ from retrieval_bench.manifest import FORMAT_VERSION, Manifest, facts_of, verifie
 from retrieval_bench.measure.machine import libraries
 from retrieval_bench.protocols import Encoder, Index, Ranker
 from retrieval_bench.replacing import restore
-from retrieval_bench.threads import one_thread
+from retrieval_bench.threads import limited
 from retrieval_bench.types import Hits, MemoryReport, Queries, RowIds
 
 __all__ = ["FORMAT_VERSION", "Answers", "Manifest", "Searcher", "load"]
@@ -197,7 +197,7 @@ class Searcher:
         if stored is None:
             return 0
         asked, before = stored
-        with one_thread():
+        with limited(1):
             hits = _told(folder, lambda: self._answer(asked, before.rows.shape[1], {}))
         for i, query in enumerate(asked.ids):
             if not same_answer(before.rows[i], before.scores[i], hits.rows[i], hits.scores[i]):
@@ -240,7 +240,7 @@ def load(folder: str | Path, *, canaries: bool = True) -> Searcher:
     plugin: type[Index | Ranker] = (
         registry.indexes.get(manifest.backend) if manifest.kind == "index" else registry.rankers.get(manifest.backend)
     )
-    with one_thread():
+    with limited(1):
         system = _told(folder, lambda: plugin.load(folder / "index"))
     documents = folder / "documents"
     ids = load_strings(documents, "ids", manifest.documents)

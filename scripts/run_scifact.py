@@ -12,7 +12,7 @@ def main() -> None:
     write_html(result.records, result.summary, result.folder / "report.html")
     for record in result.records:
         score = record.measurement("nDCG@10")
-        if score is not None:
+        if score is not None and score.low is not None:
             print(f"{record.system}: nDCG@10 {score.value:.4f} ({score.low:.4f} to {score.high:.4f})")
 
 

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from retrieval_bench.contract._subject import IndexSubject
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.frame import Frame
 from retrieval_bench.protocols import Index
+from retrieval_bench.threads import limited
 from retrieval_bench.types import Budget, Corpus, Metric, Params, Queries, RowIds
 
 K = 10
@@ -174,7 +174,7 @@ def tried(subject: IndexSubject, case: Case, metric: Metric) -> tuple[float, Ind
     corpus = Corpus(ids=RowIds(len(case.corpus)), vectors=frame.rows(case.corpus))
     queries = Queries(ids=RowIds(len(asked)), vectors=asked)
     index = factory()
-    with threadpool_limits(1):
+    with limited(1):
         index.build(corpus, factory.BuildParams(), Budget(), metric=frame.served, queries=queries, seed=3)
     right, k = right_answers(case, metric), min(K, len(corpus))
     best = 0.0

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from retrieval_bench.contract._awkward import findings
 from retrieval_bench.contract._hits import ContractError, check_hits
@@ -17,6 +16,7 @@ from retrieval_bench.contract._subject import IndexSubject
 from retrieval_bench.contract._toy import DIMENSIONS, DOCUMENTS, QUERIES, clustered
 from retrieval_bench.errors import BudgetError, RetrievalBenchError, UsageError
 from retrieval_bench.files import folder_bytes
+from retrieval_bench.threads import limited
 from retrieval_bench.types import Budget, FloatArray, Hits, Metric, Queries
 
 _K = 10
@@ -157,7 +157,7 @@ def searches_run_side_by_side(subject: IndexSubject) -> None:
     usable = [{}, *(setting for setting in subject.settings if _answers(subject, setting))]
     alone = [subject.search(index, queries, **setting) for setting in usable]
     jobs = [number % len(usable) for number in range(max(16, 2 * len(usable)))]
-    with threadpool_limits(1), ThreadPoolExecutor(4) as pool:
+    with limited(1), ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda job: subject.search(index, queries, **usable[job]), jobs))
     for job, hits in zip(jobs, together, strict=True):
         _equal(alone[job], hits, f"searching from four threads at once with {usable[job] or 'the default settings'}")

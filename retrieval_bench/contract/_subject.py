@@ -8,13 +8,13 @@ from functools import cache
 from typing import Any
 
 from pydantic import Field, create_model
-from threadpoolctl import threadpool_limits
 
 from retrieval_bench.codecs import registered
 from retrieval_bench.contract._toy import clustered
 from retrieval_bench.protocols import Index
 from retrieval_bench.registry import indexes
 from retrieval_bench.specs import system_cards
+from retrieval_bench.threads import limited
 from retrieval_bench.types import Budget, Hits, Metric, Queries
 
 _K = 10
@@ -43,7 +43,7 @@ class IndexSubject:
         """A fresh index of the toy corpus, built by one thread with seed 3."""
         corpus, queries = clustered()
         index = self.factory()
-        with threadpool_limits(1):
+        with limited(1):
             index.build(corpus, self.factory.BuildParams(), budget or Budget(), metric=metric, queries=queries, seed=3)
         return index
 
@@ -55,7 +55,7 @@ class IndexSubject:
 
     def search(self, index: Index, queries: Queries, k: int = _K, **settings: Any) -> Hits:
         """Search with these settings, the defaults where none are given; one thread, so that sums round alike."""
-        with threadpool_limits(1):
+        with limited(1):
             return index.search(queries, k, self.factory.SearchParams(**settings))
 
 

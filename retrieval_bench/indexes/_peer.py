@@ -18,13 +18,7 @@ from retrieval_bench.checks import check_k
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.specs import read_params, write_params
-from retrieval_bench.threads import blas
 from retrieval_bench.types import FloatArray, Frozen, Hits, MemoryReport, Metric, Params, Queries
-
-
-def threads() -> int:
-    """Threads that this process may use now: those of the linear algebra, which ``threadpool_limits`` governs."""
-    return max(1, min((library.num_threads for library in blas().lib_controllers), default=1))
 
 
 class OneSetting:

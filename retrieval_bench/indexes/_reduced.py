@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
@@ -27,6 +26,7 @@ from retrieval_bench.kernels.scan import LARGEST_QUERY, Asking, Int32Array, List
 from retrieval_bench.projections import Projection
 from retrieval_bench.projections.drift import FEWEST_TRAINING, Drift, QueryProfile, check_drift, profile_queries
 from retrieval_bench.specs import read_params, write_params
+from retrieval_bench.threads import threads
 from retrieval_bench.types import Budget, FloatArray, Frozen, Hits, MemoryReport, Metric, Params, Queries
 
 _FEWEST_EACH = 16  # queries worth a thread: two blocks of the kernel
@@ -173,12 +173,12 @@ class ReducedIndex:
             raise DataError(f"the queries have {vectors.shape[1]} dimensions, the index {d}")
         if self._reranks and params.rerank < k:
             raise UsageError(f"rerank = {params.rerank} candidates cannot give k = {k} hits; use rerank >= k")
-        threads = faiss.omp_get_max_threads()  # what the runner, or threadpoolctl, set
-        parts = 1 if len(vectors) < threads * _FEWEST_EACH else threads
+        workers = threads()
+        parts = 1 if len(vectors) < workers * _FEWEST_EACH else workers
         parts = max(parts, -(-vectors.size * cells // _MOST_VALUES) if cells > 1 else 1)
         if parts == 1:
             return self._answer(vectors, k, params)
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(workers) as pool:
             found = list(pool.map(lambda part: self._answer(part, k, params), np.array_split(vectors, parts)))
         return Hits(rows=np.concatenate([p.rows for p in found]), scores=np.concatenate([p.scores for p in found]))
 

@@ -15,9 +15,10 @@ from retrieval_bench.errors import UsageError
 from retrieval_bench.files import atomic_file
 from retrieval_bench.indexes._graph_files import check_hnswlib
 from retrieval_bench.indexes._nearest import Nearest
-from retrieval_bench.indexes._peer import PeerIndex, enough_candidates, threads
+from retrieval_bench.indexes._peer import PeerIndex, enough_candidates
 from retrieval_bench.indexes.hnsw import HnswBuild, HnswSearch
 from retrieval_bench.registry import indexes
+from retrieval_bench.threads import threads
 from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metric, Params, Queries
 
 _AUTOMATIC_M = (16, 12, 8, 6, 4)
@@ -72,7 +73,7 @@ class Hnswlib(PeerIndex):
         self._index.init_index(
             max_elements=n, M=m, ef_construction=params.ef_construction, random_seed=seed % (1 << 31)
         )
-        self._index.add_items(vectors, np.arange(n), num_threads=threads())
+        self._index.add_items(vectors, np.arange(n), num_threads=budget.threads or threads())
         self.params = params.model_copy(update={"m": m})
 
     def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

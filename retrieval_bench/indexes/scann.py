@@ -16,11 +16,12 @@ from scann.scann_ops.py import scann_ops_pybind as library
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._faiss import check_enough
-from retrieval_bench.indexes._peer import PeerIndex, threads
+from retrieval_bench.indexes._peer import PeerIndex
 from retrieval_bench.indexes._scann_files import checked_assets
 from retrieval_bench.indexes.ivf import MOST_LISTS
 from retrieval_bench.indexes.ivf_pq import IvfPqSearch
 from retrieval_bench.registry import indexes
+from retrieval_bench.threads import threads
 from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metric, Params, Queries
 
 Kept = Literal["float32", "bfloat16", "int8", "none"]
@@ -99,7 +100,8 @@ class Scann(PeerIndex):
         )
         self.params = params.model_copy(update={"lists": lists, "refine": kept})
         self._shape, self._metric = (n, d), metric
-        plan = library.builder(np.ascontiguousarray(vectors), 10, _MEASURE[metric]).set_n_training_threads(threads())
+        plan = library.builder(np.ascontiguousarray(vectors), 10, _MEASURE[metric])
+        plan = plan.set_n_training_threads(budget.threads or threads())
         plan = plan.tree(
             lists, 1, training_sample_size=_TRAINING_ROWS, random_init=False,  # its random start differs by the run
             soar_lambda=_SPILL if params.spill else None,

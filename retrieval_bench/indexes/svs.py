@@ -14,8 +14,9 @@ from pydantic import Field
 from retrieval_bench.budgets import require_bytes
 from retrieval_bench.errors import UnavailableError
 from retrieval_bench.files import folder_bytes
-from retrieval_bench.indexes._peer import PeerIndex, enough_candidates, threads
+from retrieval_bench.indexes._peer import PeerIndex, enough_candidates
 from retrieval_bench.registry import indexes
+from retrieval_bench.threads import threads
 from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metric, Params, Queries
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -95,7 +96,7 @@ class Svs(PeerIndex):
             learn = None if queries is None else queries.vectors
             self._index = svs.Vamana.build(
                 wanted, _coded(loader, params.codes, dim, vectors, learn), self._distance(),
-                num_threads=threads(),
+                num_threads=budget.threads or threads(),
             )  # fmt: skip
         self._stored = 0
 

@@ -14,9 +14,10 @@ from usearch.index import Index as Graph
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.files import atomic_file
 from retrieval_bench.indexes._graph_files import check_usearch
-from retrieval_bench.indexes._peer import PeerIndex, enough_candidates, threads
+from retrieval_bench.indexes._peer import PeerIndex, enough_candidates
 from retrieval_bench.indexes.hnsw import HnswBuild, HnswSearch
 from retrieval_bench.registry import indexes
+from retrieval_bench.threads import threads
 from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metric, Params, Queries
 
 Precision = Literal["f32", "f16"]
@@ -77,7 +78,7 @@ class Usearch(PeerIndex):
         self.params = params.model_copy(update={"m": m, "precision": precision})
         self._shape, self._metric = (n, d), metric
         self._index = self._empty()
-        self._index.add(np.arange(n), vectors, threads=threads())
+        self._index.add(np.arange(n), vectors, threads=budget.threads or threads())
 
     def _empty(self) -> Any:
         return Graph(

@@ -15,11 +15,12 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from retrieval_bench.errors import UsageError
 from retrieval_bench.statistics import enough
+from retrieval_bench.threads import limited
 
+STRETCHES = 8  # of the time of concurrent clients: samples, of which six give an interval of 95 %
 T = TypeVar("T")
 Q = TypeVar("Q")
 
@@ -32,7 +33,7 @@ class Effort:
         target: stop repeating batches when the median's 95 % interval is within this share of the median.
         minimum: least number of timed batches.
         seconds: most time for the batches, and again for the single queries; the minimum is always done.
-        concurrent_seconds: time for each number of clients.
+        concurrent_seconds: time for each number of clients, in STRETCHES that are a sample each.
 
     Raises:
         UsageError: a time is negative or no number.
@@ -105,45 +106,84 @@ def singles(
     return np.array(samples, np.float64) / 1e9
 
 
-def concurrent(call: Callable[[Q], object], queries: Sequence[Q], clients: int, effort: Effort) -> float:
-    """Queries per second of ``clients`` threads that each ask one query at a time, each with one engine thread.
+@dataclass(frozen=True, kw_only=True)
+class Concurrent:
+    """What clients that asked at the same time got.
+
+    Attributes:
+        rates: queries per second of all clients together, one for each stretch of the time.
+        fairness: queries of the client that got the fewest, of an even share: 1 where all got as many.
+    """
+
+    rates: tuple[float, ...]
+    fairness: float
+
+
+def concurrent(call: Callable[[Q], object], queries: Sequence[Q], clients: int, effort: Effort) -> Concurrent:
+    """Let ``clients`` threads ask one query at a time, each with one engine thread, until the time is up.
 
     A client's error is raised here. Client c starts at a different query, so that clients do not share a cache line.
     """
-    counts = [0] * clients
+    ends: list[list[int]] = [[] for _ in range(clients)]
     errors: list[BaseException] = []
-    gate = threading.Barrier(clients + 1)
+    deadline = 0
     stop = threading.Event()
 
+    def begin() -> None:
+        nonlocal deadline
+        deadline = perf_counter_ns() + int(effort.concurrent_seconds * 1e9)
+
+    gate = threading.Barrier(clients, action=begin)
+
     def client(number: int) -> None:
+        position, mine = number * len(queries) // clients, ends[number]
         try:
-            position = number * len(queries) // clients
-            with threadpool_limits(limits=1):
+            with limited(1):
                 call(queries[position])
                 gate.wait()
                 while not stop.is_set():
                     call(queries[position])
-                    counts[number] += 1
+                    mine.append(perf_counter_ns())
                     position = (position + 1) % len(queries)
+                    if mine[-1] > deadline and sum(map(len, ends)) > _least(clients):
+                        stop.set()
         except BaseException as error:  # noqa: BLE001 - handed to the caller below
             errors.append(error)
+            stop.set()
             gate.abort()
 
     threads = [threading.Thread(target=client, args=(c,), daemon=True) for c in range(clients)]
     # BLAS libraries keep one limit for the process: set here too, so that no client restores another client's.
-    with threadpool_limits(limits=1):
+    with limited(1):
         for thread in threads:
             thread.start()
-        start = perf_counter_ns()
-        try:
-            gate.wait()
-            start = perf_counter_ns()
-            stop.wait(effort.concurrent_seconds)
-        except threading.BrokenBarrierError:
-            pass  # a client failed: its error is raised below
-        stop.set()
         for thread in threads:
             thread.join()
     if errors:
         raise next((e for e in errors if not isinstance(e, threading.BrokenBarrierError)), errors[0])
-    return sum(counts) / ((perf_counter_ns() - start) / 1e9)
+    return stretched(ends)
+
+
+def stretched(ends: Sequence[Sequence[int]]) -> Concurrent:
+    """Rates over stretches of as many queries each, from when the clients' queries ended.
+
+    A stretch begins and ends with the end of a query, and holds as many as all clients ask in some rounds, so that
+    clients that keep in step leave no gap at its ends. The first is the warm-up, left out where there are others.
+
+    Args:
+        ends: for each client, ascending nanoseconds; more than ``_least(clients)`` give all STRETCHES.
+    """
+    every = np.sort(np.concatenate([np.asarray(mine, np.int64) for mine in ends]))
+    rounds = max(1, (len(every) - 1) // _least(len(ends)))
+    marks = np.arange(0, len(every), rounds * len(ends))[: STRETCHES + 2]
+    marks = marks[1:] if len(marks) > 2 else marks
+    seconds = np.maximum(np.diff(every[marks]), 1) / 1e9
+    counts = [len(mine) for mine in ends]
+    return Concurrent(
+        rates=tuple(map(float, np.diff(marks) / seconds)), fairness=min(counts) * len(counts) / sum(counts)
+    )
+
+
+def _least(clients: int) -> int:
+    """Queries of a round of all clients in every stretch and the warm-up."""
+    return clients * (STRETCHES + 1)

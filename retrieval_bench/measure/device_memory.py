@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from retrieval_bench.errors import DeviceMemoryError
 from retrieval_bench.types import Budget, Outcome
 
+_DEVICE = re.compile(r"/dev/nvidia\d+")
 
-def device_bytes(pid: int) -> int | None:
-    """Bytes this process holds on NVIDIA devices now, or None where there is no driver that says so."""
+
+def device_bytes() -> int | None:
+    """Bytes this process holds on NVIDIA devices now, or None where no driver says so.
+
+    In a container the driver may list processes by other numbers than ours, or none: a process that has a device open
+    and is not listed cannot be read, and one that has none open holds nothing.
+    """
     if shutil.which("nvidia-smi") is None:
         return None
     query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
@@ -27,8 +35,17 @@ def device_bytes(pid: int) -> int | None:
         return None
     if done.returncode != 0:
         return None
-    rows = [line.split(",") for line in done.stdout.splitlines() if line.count(",") == 1]
-    return sum(int(used) << 20 for owner, used in rows if owner.strip() == str(pid) and used.strip().isdigit())
+    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines() if line.count(",") == 1]
+    ours = [int(used) << 20 for owner, used in rows if owner == str(os.getpid()) and used.isdigit()]
+    return sum(ours) if ours or not _has_a_device_open() else None
+
+
+def _has_a_device_open(files: Path = Path("/proc/self/fd")) -> bool:
+    """Whether this process has opened an NVIDIA device, as whoever computes on one has; True where it is not told."""
+    try:
+        return any(_DEVICE.fullmatch(str(file.readlink())) for file in list(files.iterdir()) if file.is_symlink())
+    except OSError:
+        return True
 
 
 class DevicePeak:
@@ -44,11 +61,11 @@ class DevicePeak:
             torch.cuda.empty_cache()  # what is kept for later, and not used, is of the time before
             for device in range(torch.cuda.device_count()):
                 torch.cuda.reset_peak_memory_stats(device)
-        self._seen = device_bytes(os.getpid())
+        self._seen = device_bytes()
 
     def look(self) -> int | None:
         """Bytes at the peak so far, of all devices; None where there is neither a driver nor a GPU that torch uses."""
-        read = [self._seen, device_bytes(os.getpid()), _allocator_peak()]
+        read = [self._seen, device_bytes(), _allocator_peak()]
         self._seen = max((bytes_ for bytes_ in read if bytes_ is not None), default=None)
         return self._seen
 
@@ -81,6 +98,13 @@ def ending(error: BaseException, budget: Budget) -> tuple[Outcome, str] | None:
     return "over_budget", f"{said.rstrip('.')} ({budget.device_bytes:,} bytes are allowed: device_bytes)"
 
 
+def unread(peak: int | None, budget: Budget) -> tuple[str, ...]:
+    """One line where a budget on device memory could not be checked; none where it was, or nothing used a device."""
+    if peak is not None or budget.device_bytes is None or not _has_a_device_open():
+        return ()
+    return ("device_bytes could not be checked: the driver does not tell what this process holds (in a container?).",)
+
+
 def breach_of_device(peak: int | None, budget: Budget, when: str) -> str | None:
     """Why a peak on the device is over the budget, or None when it is within, unlimited or unknown."""
     if peak is None or budget.device_bytes is None or peak <= budget.device_bytes:
@@ -90,7 +114,7 @@ def breach_of_device(peak: int | None, budget: Budget, when: str) -> str | None:
 
 def _limit(torch: Any, allowed: int) -> None:
     _, total = torch.cuda.mem_get_info()  # makes CUDA take its own memory, which the next line then sees
-    left = allowed - (device_bytes(os.getpid()) or 0)
+    left = allowed - (device_bytes() or 0)
     torch.cuda.set_per_process_memory_fraction(min(1.0, max(0.0, left / total)))
 
 

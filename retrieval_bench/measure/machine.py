@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -12,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+
+from retrieval_bench.processors import usable_cores, usable_processors
 
 LIBRARIES = (
     "retrieval-bench", "numpy", "scipy", "faiss-cpu", "faiss-gpu", "torch", "sentence-transformers",
@@ -54,11 +55,6 @@ def gpu_name() -> str:
     return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else ""
 
 
-def usable_cores() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
 @cache
 def machine() -> dict[str, str]:
     """CPU, cores, memory, GPU, system and Python, as texts."""
@@ -66,6 +62,7 @@ def machine() -> dict[str, str]:
         "cpu": _cpu_name(),
         "cpu_features": " ".join(sorted(cpu_features())),
         "cores": str(usable_cores()),
+        "processors": str(len(usable_processors())),
         "memory_bytes": str(psutil.virtual_memory().total),
         "gpu": gpu_name(),
         "system": f"{platform.system()} {platform.release()}",

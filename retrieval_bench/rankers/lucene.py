@@ -24,10 +24,10 @@ from retrieval_bench.encoders._bar import steps
 from retrieval_bench.errors import ArtifactError, DataError, RetrievalBenchError, UsageError
 from retrieval_bench.files import folder_bytes
 from retrieval_bench.hits import make_hits
-from retrieval_bench.measure.machine import usable_cores
 from retrieval_bench.rankers._jvm import Java
 from retrieval_bench.rankers._params_file import load_params, save_params
 from retrieval_bench.registry import rankers
+from retrieval_bench.threads import threads
 from retrieval_bench.types import Budget, Corpus, Examples, FloatArray, Hits, IntArray, MemoryReport, Params, Queries
 
 _BATCH = 2000  # documents handed to Java at once
@@ -56,7 +56,7 @@ class LuceneParams(Params):
 
 @rankers.register("lucene")
 class Lucene:
-    """A Lucene index, mapped into memory. Batches are searched by one thread per usable core.
+    """A Lucene index, mapped into memory. Batches are searched by as many threads as there may be (``threads``).
 
     Documents are known to Lucene by their row, so that equal scores stand in the order of rows.
     """
@@ -86,7 +86,7 @@ class Lucene:
         folder = Path(tempfile.mkdtemp(prefix="retrieval-bench-lucene-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         with _told("cannot index", java):
-            _index(java, folder, documents, params, budget.threads or usable_cores())
+            _index(java, folder, documents, params, budget.threads or threads())
         self._open(java, folder, params)
         if self._reader.getSumDocFreq("contents") <= 0:
             raise DataError("lucene: no document holds a word besides stop words; there is nothing to index")
@@ -130,7 +130,7 @@ class Lucene:
         texts = queries.require_texts()
         rows = np.full((len(texts), k), -1, np.int64)
         scores = np.full((len(texts), k), -np.inf, np.float32)
-        threads = min(len(texts), usable_cores())
+        workers = min(len(texts), threads())
 
         def search(places: range) -> None:
             try:
@@ -141,11 +141,11 @@ class Lucene:
             finally:
                 self._java.leave()
 
-        if threads == 1:
+        if workers == 1:
             search(range(len(texts)))
         else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(search, [range(t, len(texts), threads) for t in range(threads)]))
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(search, [range(t, len(texts), workers) for t in range(workers)]))
         return make_hits(rows, scores)
 
     def _search(self, text: str, k: int) -> tuple[IntArray, FloatArray]:

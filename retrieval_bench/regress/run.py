@@ -14,7 +14,7 @@ from retrieval_bench import registry
 from retrieval_bench.comparison import Finding
 from retrieval_bench.datasets import load_dataset
 from retrieval_bench.errors import RetrievalBenchError, UnavailableError, UsageError
-from retrieval_bench.measure.machine import usable_cores
+from retrieval_bench.processors import usable_cores
 from retrieval_bench.regress.gate import PILOT, Side, complaints, judged_speed, planned_rounds
 from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
 from retrieval_bench.runner.prepared import opened, store

@@ -61,7 +61,7 @@ def per_vector(trial: TrialRecord, name: str) -> float | None:
 
 def interval(measurement: Measurement | None) -> tuple[float, float] | None:
     """Ends of the 95 % interval; None when there is none (an exact figure, a single sample)."""
-    if measurement is None or not (math.isfinite(measurement.low) and math.isfinite(measurement.high)):
+    if measurement is None or measurement.low is None or measurement.high is None:
         return None
     return (measurement.low, measurement.high) if measurement.high > measurement.low else None
 

@@ -50,12 +50,13 @@ def quality(measurement: Measurement | None) -> str:
 
 
 def figure(measurement: Measurement) -> str:
-    """Any measurement in full: ``0.6451 [0.6139, 0.6763], mean of 300`` or ``1.2 ms [1.1, 1.3], median of 9``."""
+    """In full: ``0.6451 [0.6139, 0.6763], mean of 300``, ``1.2 ms [1.1, 1.3], median of 9``, ``8 s, once``."""
     show = _digits if measurement.unit in ("", "1") else number
     unit = "" if measurement.unit in ("", "1") else f" {one_line(measurement.unit)}"
     ends = interval(measurement)
     between = "" if ends is None else f" [{show(ends[0])}, {show(ends[1])}]"
-    basis = "" if measurement.statistic == "exact" else f", {measurement.statistic} of {measurement.n:,}"
+    of = "" if measurement.statistic == "once" else f" of {measurement.n:,}"
+    basis = "" if measurement.statistic == "exact" else f", {measurement.statistic}{of}"
     return f"{show(measurement.value)}{unit}{between}{basis}"
 
 

@@ -10,6 +10,7 @@ from retrieval_bench.encoders._bar import tell_run
 from retrieval_bench.errors import BudgetError
 from retrieval_bench.files import atomic_folder, folder_bytes
 from retrieval_bench.measure.clock import timed
+from retrieval_bench.measure.contention import ContentionWatch
 from retrieval_bench.measure.cores import CoresWatch, breach_of_threads
 from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device, limit
 from retrieval_bench.measure.memory import PeakWatch
@@ -81,7 +82,7 @@ def build(plan: BuildPlan, line: Line) -> None:
     examples = learnable(dataset)
     system: Index | Ranker
     device = DevicePeak()
-    with PeakWatch() as memory, CoresWatch() as cores, line.phase("build"):
+    with PeakWatch() as memory, CoresWatch() as cores, ContentionWatch() as watch, line.phase("build"):
         if plan.card.kind == "index":
             index = system = registry.indexes.get(plan.card.backend)()
             if dataset.metric not in index.metrics:
@@ -105,6 +106,7 @@ def build(plan: BuildPlan, line: Line) -> None:
         peak_bytes=memory.peak,
         scorer_calls=_calls(system),
         device_peak_bytes=device.look(),
+        contention=watch.found,
         notes=tuple(getattr(system, "notes", ())),
     )
     breach = breach_of_size(facts.memory, len(dataset.corpus), plan.budget) or breach_of_use(facts, plan.budget)

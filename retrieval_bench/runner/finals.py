@@ -6,7 +6,7 @@ Nor does one pair of processes, unless the difference is plain: new pairs are as
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
 import numpy as np
@@ -24,9 +24,9 @@ _LEAST, _MOST = 6, 20  # rounds; fewer than six give no interval of 95 %
 _AGAIN = 2.0  # times the seconds of the first measuring: the most for asking new pairs of processes
 
 
-def near_the_fastest(speeds: Sequence[float]) -> list[int]:
-    """Places of those that may be the fastest, were they measured again."""
-    return [place for place, speed in enumerate(speeds) if speed * NEAR >= max(speeds)]
+def near_the_fastest(speeds: Sequence[float], hopeful: Iterable[float] | None = None) -> list[int]:
+    """Places of those that may be the fastest, were they measured again; ``hopeful`` is what they may be at most."""
+    return [place for place, speed in enumerate(speeds if hopeful is None else hopeful) if speed * NEAR >= max(speeds)]
 
 
 def in_turns(store: Store, trials: Sequence[TrialRecord], *, seconds: float) -> Turns | str:

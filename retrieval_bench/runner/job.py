@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.specs import SystemCard
-from retrieval_bench.types import Budget, Frozen, MemoryReport, Split
+from retrieval_bench.types import Budget, Contention, Frozen, MemoryReport, Split
 
 
 class TrialPlan(Frozen):
@@ -69,6 +69,7 @@ class BuildFacts(Frozen):
     saved_bytes: int = 0
     scorer_calls: int | None = None
     device_peak_bytes: int | None = None
+    contention: Contention | None = Field(default=None, description="what else the machine did during the build")
     notes: tuple[str, ...] = ()
 
 

@@ -8,14 +8,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from retrieval_bench.measure.clock import Concurrent
+from retrieval_bench.measure.growth import NOISE
 from retrieval_bench.quality import mean
+from retrieval_bench.runner.hidden import Hidden
 from retrieval_bench.runner.job import BuildFacts
 from retrieval_bench.statistics import mean_interval, median_interval, percentile_interval
-from retrieval_bench.types import Measurement
+from retrieval_bench.types import Direction, Measurement
 
 LATENCY_PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 MEMORY_FIGURES = ("analytic_bytes", "artifact_bytes", "private_bytes", "device_bytes")
-UNREPORTED = 64 << 20  # bytes of an engine's own work space that an index may hold beside what it reports
+ENGINE = 64 << 20  # bytes that an engine may take once for a process, which copies of an index do not show
+FILES = 64 << 10  # bytes of headers and parameters that saved files may hold beside what the index reports
 AGREEMENT = 0.05  # the host figures agree within this share, or the record explains the difference
 
 
@@ -26,12 +30,7 @@ def latency_name(percentile: float) -> str:
 
 def throughput(queries: int, seconds: Sequence[float]) -> Measurement:
     """Queries per second of whole batches, the median of the repeats."""
-    rates = sorted(queries / s for s in seconds)
-    low, high = median_interval(rates)
-    return Measurement(
-        name="batch_qps", unit="1/s", direction="higher", statistic="median", value=float(np.median(rates)),
-        low=low, high=high, spread=_spread(rates), n=len(rates), samples=tuple(queries / s for s in seconds),
-    )  # fmt: skip
+    return _median("batch_qps", "1/s", [queries / s for s in seconds], direction="higher")
 
 
 def samples_for(percentile: float) -> int:
@@ -46,7 +45,7 @@ def latencies(seconds: npt.NDArray[np.float64], *, budgeted: float = 50.0) -> li
     for percentile in sorted({*LATENCY_PERCENTILES, budgeted}):
         if len(ms) < samples_for(percentile) and percentile > 50:
             continue
-        low, high = percentile_interval(ms, percentile)
+        low, high = _known(percentile_interval(ms, percentile))
         found.append(
             Measurement(
                 name=latency_name(percentile), unit="ms", direction="lower", statistic="percentile",
@@ -56,9 +55,12 @@ def latencies(seconds: npt.NDArray[np.float64], *, budgeted: float = 50.0) -> li
     return found
 
 
-def concurrency(clients: int, rate: float) -> Measurement:
-    """Queries per second of concurrent clients, counted over one interval."""
-    return exact(f"concurrent_qps@{clients}", "1/s", rate, direction="higher")
+def concurrency(clients: int, found: Concurrent) -> list[Measurement]:
+    """Queries per second of concurrent clients, and how evenly several of them were served."""
+    rate = _median(f"concurrent_qps@{clients}", "1/s", found.rates, direction="higher")
+    if clients == 1:
+        return [rate]
+    return [rate, once(f"concurrent_fairness@{clients}", "1", found.fairness, direction="higher")]
 
 
 def quality(values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> list[Measurement]:
@@ -69,7 +71,7 @@ def quality(values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> list
             judged = per_query[~np.isnan(per_query)]
             if len(judged) == 0 or metric == "latency_ms":
                 continue
-            low, high = mean_interval(judged)
+            low, high = _known(mean_interval(judged))
             found.append(
                 Measurement(
                     name=metric if split == "test" else f"{split}/{metric}", unit="1",
@@ -84,15 +86,15 @@ def quality(values: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]) -> list
 def memory(facts: BuildFacts, private: int, load_seconds: float, device: int | None) -> list[Measurement]:
     """The build's cost and the memory figures side by side; those of the device are peaks, where there is one."""
     found = [
-        exact("build_seconds", "s", facts.build_seconds),
-        exact("build_peak_bytes", "byte", facts.peak_bytes),
-        exact("load_seconds", "s", load_seconds),
+        once("build_seconds", "s", facts.build_seconds),
+        once("build_peak_bytes", "byte", facts.peak_bytes),
+        once("load_seconds", "s", load_seconds),
         exact("analytic_bytes", "byte", facts.memory.total),
         exact("artifact_bytes", "byte", facts.saved_bytes),
-        exact("private_bytes", "byte", private),
+        once("private_bytes", "byte", private),
     ]
     on_device = {"build_device_bytes": facts.device_peak_bytes, "device_bytes": device}
-    return found + [exact(name, "byte", peak) for name, peak in on_device.items() if peak is not None]
+    return found + [once(name, "byte", peak) for name, peak in on_device.items() if peak is not None]
 
 
 def memory_notes(found: Sequence[Measurement]) -> tuple[str, ...]:
@@ -126,28 +128,57 @@ def scorer_calls(facts: BuildFacts, serving: int, queries: int) -> list[Measurem
     ]
 
 
-def unreported(reported: int, private: int, saved: int) -> str:
+def unreported(reported: int, private: int, saved: int, hidden: Hidden | None = None) -> str:
     """Why an index's own account of its memory is not believed; empty where it is.
 
     Args:
         reported: its analytic bytes.
         private: private bytes of its process after answering queries, less those before it was loaded.
         saved: bytes of its saved files.
+        hidden: what copies of it show it to leave out; None where that was not measured.
     """
-    if private > reported * (1 + AGREEMENT) + UNREPORTED:
+    allowed = reported * (1 + AGREEMENT)
+    if private > allowed + ENGINE:
         return f"it holds {private:,} bytes of private memory and reports {reported:,}"
-    if saved > reported * (1 + 2 * AGREEMENT) + (1 << 20):
+    if hidden is not None and hidden.bytes > AGREEMENT * reported + hidden.error:
+        return f"each copy of it holds {reported + hidden.bytes:,.0f} bytes of its own and it reports {reported:,}"
+    if saved > reported * (1 + 2 * AGREEMENT) + FILES:
         return f"its saved files hold {saved:,} bytes and it reports {reported:,}"
     return ""
 
 
-def exact(name: str, unit: str, value: float, *, direction: str = "lower") -> Measurement:
-    """A figure read once, without an interval of its own."""
-    value = float(value)
-    return Measurement.model_validate(
-        {"name": name, "unit": unit, "direction": direction, "statistic": "exact", "value": value, "low": value,
-         "high": value}
+def doubtful(reported: int, private: int) -> bool:
+    """Whether private bytes are so far above the reported ones that copies should tell whose they are."""
+    return private > reported * (1 + AGREEMENT) + NOISE
+
+
+def exact(name: str, unit: str, value: float, *, direction: Direction = "lower") -> Measurement:
+    """A count, or what follows from counts: the same whenever it is made again, so that its interval has no width."""
+    return Measurement(
+        name=name, unit=unit, direction=direction, statistic="exact", value=value, low=value, high=value
     )  # fmt: skip
+
+
+def once(name: str, unit: str, value: float, *, direction: Direction = "lower") -> Measurement:
+    """What was measured once and would come out otherwise another time: no interval can be given."""
+    return Measurement(name=name, unit=unit, direction=direction, statistic="once", value=value, low=None, high=None)
+
+
+def _median(name: str, unit: str, samples: Sequence[float], *, direction: Direction) -> Measurement:
+    """Of several samples their median with its interval; of one itself, without."""
+    if len(samples) == 1:
+        return once(name, unit, samples[0], direction=direction)
+    low, high = median_interval(samples)
+    return Measurement(
+        name=name, unit=unit, direction=direction, statistic="median", value=float(np.median(samples)), low=low,
+        high=high, spread=_spread(samples), n=len(samples), samples=tuple(samples),
+    )  # fmt: skip
+
+
+def _known(interval: tuple[float, float]) -> tuple[float | None, float | None]:
+    """An interval as a record holds it: None for ends that cannot be told."""
+    low, high = interval
+    return (None, None) if math.isnan(low) or math.isnan(high) else (low, high)
 
 
 def _spread(samples: Sequence[float] | npt.NDArray[np.float64]) -> float:

@@ -23,6 +23,7 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from retrieval_bench.measure.memory import watched_bytes
+from retrieval_bench.processors import one_per_core_first, usable_processors
 from retrieval_bench.runner.job import Doing, Phase, Refusal, printable
 from retrieval_bench.types import Outcome
 
@@ -72,10 +73,8 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 
 def pinned_cpus(threads: int) -> set[int]:
-    """The first ``threads`` processors that this process may use."""
-    if not hasattr(os, "sched_getaffinity"):
-        return set(range(threads))
-    return set(sorted(os.sched_getaffinity(0))[:threads])
+    """So many of the processors that this process may use, on as many physical cores as can be."""
+    return set(one_per_core_first(usable_processors())[:threads])
 
 
 class Watch:

@@ -15,7 +15,8 @@ from retrieval_bench.errors import UsageError
 from retrieval_bench.files import home
 from retrieval_bench.given import given_texts
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.machine import gpu_name, usable_cores
+from retrieval_bench.measure.machine import gpu_name
+from retrieval_bench.processors import usable_cores, usable_processors
 from retrieval_bench.records import RunSummary, Store
 from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
 from retrieval_bench.runner.execute import OnEvent, Wall, execute
@@ -110,8 +111,8 @@ def run(
     began, start, wall = datetime.now(UTC), time.perf_counter(), Wall()
     budget, effort, tell = budget or Budget(), effort or Effort(), on_event or (lambda _event: None)
     threads = budget.threads or usable_cores()
-    if threads > usable_cores():
-        raise UsageError(f"{threads} threads are asked for, this machine has {usable_cores()} cores for us")
+    if threads > (most := len(usable_processors())):
+        raise UsageError(f"{threads} threads are asked for, this machine has {most} processors for us (threads)")
     if not 0 < recall_target <= 1:
         raise UsageError(f"recall_target = {recall_target:g} must be above 0 and at most 1 (0.95 is 95 %)")
     data = load_dataset(

@@ -15,6 +15,7 @@ import numpy as np
 
 from retrieval_bench.records import Store, Turns
 from retrieval_bench.runner.finals import near_the_fastest
+from retrieval_bench.runner.quiet import hopeful_speed, unquiet_answer
 from retrieval_bench.runner.score import UNMATCHED
 from retrieval_bench.statistics import tied_with_best
 from retrieval_bench.types import TrialRecord
@@ -90,7 +91,7 @@ def choose(
                       why=_found_nothing(field, name), primary=primary, selected_on=split)  # fmt: skip
     finalists = good(field)
     winner, lead, first = max(finalists, key=_speed), "", "the fastest"
-    near = [finalists[place] for place in near_the_fastest([_speed(r) for r in finalists])]
+    near = [finalists[i] for i in near_the_fastest([_speed(r) for r in finalists], map(hopeful_speed, finalists))]
     found = in_turns(near) if len(near) > 1 else ""
     turns = found if isinstance(found, Turns) else None
     if turns is not None:
@@ -111,7 +112,7 @@ def choose(
     return Choice(
         chosen={system: r.trial_id for system, r in chosen.items()},
         winner=winner.trial_id,
-        why=f"{why}{lead}; {on}.{_doubt(winner, field, reported, primary, split)}",
+        why=f"{why}{lead}; {on}.{_doubt(winner, field, reported, primary, split)}{unquiet_answer(usable)}",
         tied=tuple(r.trial_id for r in field if reported[r.trial_id] and r.value(primary)),
         primary=primary,
         selected_on=split,

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from retrieval_bench import registry
 from retrieval_bench.budgets import allowed_bytes
 from retrieval_bench.contract import check_hits
-from retrieval_bench.measure.clock import batches, concurrent, portion, singles, timed
+from retrieval_bench.measure.clock import portion, timed
 from retrieval_bench.measure.cores import CoresWatch, breach_of_threads
-from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device
+from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device, unread
 from retrieval_bench.measure.machine import code, libraries, machine
 from retrieval_bench.measure.memory import forget_pages, private_bytes, settle
 from retrieval_bench.protocols import Index, Ranker
@@ -23,21 +21,26 @@ from retrieval_bench.quality import Ranking
 from retrieval_bench.records import Store
 from retrieval_bench.runner import measurements as made
 from retrieval_bench.runner.failure import outcome_of
+from retrieval_bench.runner.hidden import Hidden, hidden
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, TrialPlan
+from retrieval_bench.runner.quiet import unquiet_note
 from retrieval_bench.runner.score import PerQuery, ranking, said_of_ties, said_of_unmatched, score
+from retrieval_bench.runner.timing import Timing
 from retrieval_bench.runner.worker import Line
 from retrieval_bench.scorers import calls_of_process
 from retrieval_bench.statistics import mean_interval
-from retrieval_bench.types import Dataset, Hits, Measurement, Outcome, Queries, TrialRecord
+from retrieval_bench.types import Contention, Dataset, Hits, Measurement, Outcome, Queries, TrialRecord
 
-_SINGLE_QUERIES = 10_000  # most queries asked one by one
+_COPY_QUERIES = 20  # asked of each copy of an index that is measured
 
 
 class Server:
     """A system loaded in a clean process, whose memory is therefore what serving needs."""
 
     def __init__(self, plan: BuildPlan, dataset: Dataset, facts: BuildFacts, folder: Path, engine_bytes: int) -> None:
-        self.plan, self.dataset, self.facts = plan, dataset, facts
+        self.plan, self.dataset, self.facts, self.folder = plan, dataset, facts, folder
+        self._hidden_bytes: Hidden | None = None
+        self._copied_at = 0.0  # private bytes when copies were last made
         settle()
         before, device = private_bytes() - engine_bytes, DevicePeak()
         self.system, self.load_seconds = timed(lambda: _load(plan, folder))
@@ -53,6 +56,7 @@ class Server:
         judged: Ranking | None = None
         found: list[Measurement] = []
         notes: list[str] = []
+        self._timing = Timing(self.plan)
         outcome: Outcome = "ok"
         reason = ""
         device = DevicePeak()
@@ -65,8 +69,12 @@ class Server:
                 values = {split: self._score(split, hits[split]) for split in hits}
                 judged = self._judged(hits, values, notes)
             found += made.quality(values)
-            found += made.memory(self.facts, self.private, self.load_seconds, self._device_peak(device))
-            reason = breach_of_threads(self.plan.threads, cores.used) or self._breach(found) or self._hidden(notes)
+            peak = self._device_peak(device)
+            notes += unread(peak, self.plan.budget)
+            found += made.memory(self.facts, self.private, self.load_seconds, peak)
+            reason = (
+                breach_of_threads(self.plan.threads, cores.used) or self._breach(found) or self._hidden(trial, notes)
+            )
             outcome = "over_budget" if reason else "ok"
         except Exception as error:
             ended = outcome_of(error, self.plan.budget)
@@ -87,6 +95,7 @@ class Server:
                 found=found,
                 facts=self.facts,
                 notes=notes,
+                contention=self._timing.windows,
             )
             asked = {split: self.dataset.queries[split].ids for split in values}
             Store(self.plan.out).write(
@@ -108,7 +117,8 @@ class Server:
         if hopeless := self._hopeless(hits):
             notes.append(hopeless)
         else:
-            self._time(call, self.dataset.queries[plan.splits[0]], batch, found)
+            found += self._timing.measure(call, self.dataset.queries[plan.splits[0]], batch)
+            notes += self._timing.notes
             if batch < len(self.dataset.queries[plan.splits[0]]):
                 notes.append(f"batch_qps is of batches of {batch} queries: all at once take too long to repeat.")
         return hits
@@ -140,19 +150,6 @@ class Server:
             f"speed not measured: {floor.metric} is at most {most:.4f} of {floor.least:g}" if most < floor.least else ""
         )
 
-    def _time(self, call: Callable[[Queries], Hits], test: Queries, batch: int, found: list[Measurement]) -> None:
-        plan = self.plan
-        part = test.take(np.linspace(0, len(test) - 1, batch).astype(np.int64))
-        found.append(made.throughput(batch, batches(lambda: call(part), plan.effort)))
-        ones = [test.take(slice(i, i + 1)) for i in range(min(len(test), _SINGLE_QUERIES))]
-        budgeted = plan.budget.latency_percentile if plan.budget.latency_ms else 50.0
-        least = max(10, made.samples_for(budgeted))
-        found += made.latencies(singles(call, ones, plan.effort, least=least), budgeted=budgeted)
-        for clients in sorted(
-            {1 << p for p in range(plan.threads.bit_length()) if 1 << p <= plan.threads} | {plan.threads}
-        ):
-            found.append(made.concurrency(clients, concurrent(call, ones, clients, plan.effort)))
-
     def _call(self, trial: TrialPlan) -> Callable[[Queries], Hits]:
         system = self.system
         k = self._k(self.dataset.queries[self.plan.splits[0]])
@@ -177,22 +174,40 @@ class Server:
         if budget.latency_ms is not None:
             name = made.latency_name(budget.latency_percentile)
             if by_name.get(name, 0.0) > budget.latency_ms:  # a hopeless setting is not timed
-                return f"{name} is {by_name[name]:.3g} ms, {budget.latency_ms:g} are allowed (latency_ms)"
+                said = f"{name} is {by_name[name]:.3g} ms, {budget.latency_ms:g} are allowed (latency_ms)"
+                return said + self._timing.doubt
         calls = by_name.get("scorer_calls", 0)
         if budget.scorer_calls is not None and calls > budget.scorer_calls:
             return f"{calls:.4g} scorer calls per query, {budget.scorer_calls:,} are allowed (scorer_calls)"
         used = by_name.get("device_bytes")
         return breach_of_device(None if used is None else int(used), budget, "while serving") or ""
 
-    def _hidden(self, notes: list[str]) -> str:
+    def _hidden(self, trial: TrialPlan, notes: list[str]) -> str:
         """Memory that an index keeps outside its account breaks a budget of memory, and is a note without one."""
         if self.plan.card.kind != "index":  # a ranker's engine (a JVM, a model's work space) is no part of its index
             return ""
-        found = made.unreported(self.facts.memory.total, self._held, self.facts.saved_bytes)
+        reported = self.facts.memory.total
+        found = made.unreported(reported, self._held, self.facts.saved_bytes, self._copied(trial))
         if not found or allowed_bytes(self.plan.budget, len(self.dataset.corpus)) is None:
             notes += [f"{found}."] if found else []
             return ""
         return f"{found} (bytes_per_vector, index_bytes)"
+
+    def _copied(self, trial: TrialPlan) -> Hidden | None:
+        """What copies of the index hold beyond its account; None where nothing calls for them, or not for anew."""
+        reported = self.facts.memory.total
+        if not made.doubtful(reported, self._held):
+            return None
+        if self._held > self._copied_at * (1 + made.AGREEMENT):
+            self._copied_at = self._held
+            few = self.dataset.queries[self.plan.splits[0]].take(slice(0, _COPY_QUERIES))
+
+            def answer(index: Index) -> Hits:
+                params = index.SearchParams.model_validate(trial.search)
+                return index.search(few, 1, params)  # a tiny index, too, has one hit for every query
+
+            self._hidden_bytes = hidden(self.plan, self.dataset, self.folder, reported, answer)
+        return self._hidden_bytes
 
     def _device_peak(self, trial: DevicePeak) -> int | None:
         """The most that loading, or this trial, held on the device."""
@@ -217,8 +232,11 @@ def trial_record(
     found: list[Measurement] | None = None,
     facts: BuildFacts | None = None,
     notes: Sequence[str] = (),
+    contention: Mapping[str, Contention] | None = None,
 ) -> TrialRecord:
     """The record of a trial, finished or failed (then without measurements)."""
+    windows = {"build": facts.contention} if facts is not None and facts.contention is not None else {}
+    windows |= contention or {}
     return TrialRecord(
         trial_id=trial.trial_id,
         build_id=plan.build_id,
@@ -241,7 +259,8 @@ def trial_record(
         reason=reason,
         measurements=tuple(found or ()),
         memory_parts=facts.memory.parts if facts else {},
-        notes=(*notes, *made.memory_notes(found or ())),
+        contention=windows,
+        notes=(*notes, *unquiet_note(windows), *made.memory_notes(found or ())),
         started=started,
         seconds=seconds,
         code=code(),

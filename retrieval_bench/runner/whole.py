@@ -10,7 +10,7 @@ from retrieval_bench.encoders import encoded_by, load_encoder
 from retrieval_bench.errors import UsageError
 from retrieval_bench.frame import Frame
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.machine import usable_cores
+from retrieval_bench.processors import usable_processors
 from retrieval_bench.records import Store
 from retrieval_bench.runner.execute import OnEvent, execute
 from retrieval_bench.runner.plan import plan_builds
@@ -89,7 +89,8 @@ def over_all_rows(record: TrialRecord, records: Store, data: Dataset, frame: Fra
     )  # fmt: skip
     kept = Store(records.folder / _PLACE)
     with kept.locked():
-        threads = min(record.budget.threads or usable_cores(), usable_cores())
+        most = len(usable_processors())
+        threads = min(record.budget.threads or most, most)
         (plan,) = plan_builds(
             [card], fingerprint=every.fingerprint, dataset_folder=store(every, frame), out=kept.folder,
             budget=record.budget, threads=threads, seed=record.seed, depth=record.depth, effort=Effort(seconds=1.0),

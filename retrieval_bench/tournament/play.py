@@ -17,6 +17,7 @@ from retrieval_bench.files import home, write_text
 from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Store, Turns
 from retrieval_bench.runner.finals import in_turns, usable_again
+from retrieval_bench.runner.quiet import unquiet_answer
 from retrieval_bench.runner.run import run
 from retrieval_bench.tournament.advice import advised
 from retrieval_bench.tournament.standings import EXACT, Round, Standing, Tournament, standings
@@ -99,7 +100,15 @@ def play(
         found = standings(Store(done.folder), done.records)
         race = partial(_in_turns, Store(done.folder), before.get(budget), _TURNS * effort.seconds)
         choice, sentence, turns = advised(budget, found, reference, race)
-        rounds.append(Round(bytes_per_vector=budget, standings=found, choice=choice, advice=sentence, turns=turns))
+        rounds.append(
+            Round(
+                bytes_per_vector=budget,
+                standings=found,
+                choice=choice,
+                advice=sentence + unquiet_answer(done.records),
+                turns=turns,
+            )
+        )
     result = Tournament(
         dataset=exact.summary.dataset,
         documents=exact.summary.documents,

@@ -10,7 +10,7 @@ from typing import Any
 from retrieval_bench.datasets import load_dataset, notes_of
 from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.machine import usable_cores
+from retrieval_bench.processors import usable_cores
 from retrieval_bench.records import Store
 from retrieval_bench.runner.encoding import encoded_or_why_not, refusal
 from retrieval_bench.runner.execute import OnEvent, execute

@@ -13,6 +13,7 @@ from retrieval_bench.measure.clock import Effort
 from retrieval_bench.records import Turns
 from retrieval_bench.runner.execute import OnEvent
 from retrieval_bench.runner.finals import in_turns, near_the_fastest, usable_again
+from retrieval_bench.runner.quiet import unquiet_answer
 from retrieval_bench.specs import SystemCard, system_card
 from retrieval_bench.statistics import unpaired_interval
 from retrieval_bench.tuning.bench import Bench
@@ -110,7 +111,7 @@ def tune(
         found = _in_turns(bench, systems, _written(folder)) if wanted.objective == "qps" else ""
         tuning = Tuning(
             dataset=dataset, target=str(wanted), quality=wanted.quality, sampler=sampler, budget=bench.budget,
-            systems=tuple(systems), notes=bench.notes,
+            systems=tuple(systems), notes=(*bench.notes, *_unquiet(bench, systems)),
             turns=found if isinstance(found, Turns) else None, untold=found if isinstance(found, str) else "",
         )  # fmt: skip
         write_text(folder / "tuning.json", tuning.model_dump_json(indent=1) + "\n")
@@ -170,6 +171,12 @@ def _in_turns(bench: Bench, systems: Sequence[Tuned], before: Tuning | None) -> 
     if usable_again(measured, near):
         return measured
     return in_turns(bench.records, bench.records.records(near), seconds=_TURN_SECONDS)
+
+
+def _unquiet(bench: Bench, systems: Sequence[Tuned]) -> tuple[str, ...]:
+    """What is to be said of a machine that was not quiet while the picks were measured."""
+    said = unquiet_answer(bench.records.records([s.held_out.trial for s in systems if s.held_out]))
+    return (said.strip(),) if said else ()
 
 
 def _keep_best(bench: Bench, system: Tuned) -> None:

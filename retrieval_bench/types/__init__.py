@@ -16,7 +16,9 @@ from retrieval_bench.types.held_out import HeldOut
 from retrieval_bench.types.ids import RowIds
 from retrieval_bench.types.records import (
     Budget,
+    Contention,
     Count,
+    Direction,
     EncoderInfo,
     Frozen,
     Measurement,
@@ -29,9 +31,11 @@ from retrieval_bench.types.records import (
 
 __all__ = [
     "Budget",
+    "Contention",
     "Corpus",
     "Count",
     "Dataset",
+    "Direction",
     "EncoderInfo",
     "Examples",
     "FloatArray",

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Direction = Literal["higher", "lower", "neither"]
 Outcome = Literal["ok", "over_budget", "crashed", "timed_out", "refused"]
 
 
@@ -70,21 +71,55 @@ class MemoryReport(Frozen):
 class Measurement(Frozen):
     """One measured quantity with its uncertainty.
 
-    ``value`` is the ``statistic`` (median of repeats, mean over queries, a percentile, or an exact count);
-    ``low``..``high`` is its 95 % interval and ``spread`` the interquartile range of the samples; ``n`` counts
-    them. ``samples`` holds the repeats; per-query values stand in the trial's Parquet file instead.
+    ``value`` is the ``statistic``: median of repeats, mean over queries, a percentile, an exact count, or what was
+    measured once. ``low``..``high`` is its 95 % interval, None where one sample says nothing of others, and ``spread``
+    the interquartile range of the samples; ``n`` counts them. ``samples`` holds the repeats; per-query values stand in
+    the trial's Parquet file instead.
     """
 
     name: str
     unit: str
-    direction: Literal["higher", "lower", "neither"]
-    statistic: Literal["median", "mean", "percentile", "exact"]
+    direction: Direction
+    statistic: Literal["median", "mean", "percentile", "exact", "once"]
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     spread: float = 0.0
     n: int = 1
     samples: tuple[float, ...] = ()
+
+
+QUIET = 0.05  # most of the processors' time that may go elsewhere while something is timed
+
+
+class Contention(Frozen):
+    """What else the machine did while something was timed; a figure is None where the system does not tell it."""
+
+    seconds: float = Field(description="wall time of the window")
+    others: float | None = Field(description="share of the time of the processors timed on that other processes took")
+    stolen: float | None = Field(description="share that a hypervisor gave to other machines")
+    switches: float = Field(description="involuntary context switches of the process, per second")
+    throttled: float | None = Field(description="seconds that the control group was held back for its limit")
+    mhz: float | None = Field(default=None, description="clock rate of the slowest processor, at the end")
+
+    @property
+    def taken(self) -> float:
+        """Share of the processors' time that was not to be had, as far as it is known."""
+        return min(1.0, (self.others or 0.0) + (self.stolen or 0.0) + (self.throttled or 0.0) / self.seconds)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether next to nothing was taken."""
+        return self.taken <= QUIET
+
+    @property
+    def said(self) -> str:
+        """In words, what was taken; empty where nothing was."""
+        shares = {"other processes": self.others, "other machines": self.stolen}
+        parts = [f"{who} took {share:.0%}" for who, share in shares.items() if share and share > QUIET / 2]
+        if self.throttled:
+            parts.append(f"its limit of time held it back for {self.throttled:.2g} of {self.seconds:.2g} s")
+        return ", ".join(parts)
 
 
 class TrialRecord(Frozen):
@@ -114,6 +149,9 @@ class TrialRecord(Frozen):
     reason: str = ""
     measurements: tuple[Measurement, ...] = ()
     memory_parts: dict[str, int] = Field(default_factory=dict)
+    contention: dict[str, Contention] = Field(
+        default_factory=dict, description="what else the machine did while it was timed, by what was timed"
+    )
     notes: tuple[str, ...] = ()
     started: str
     seconds: float = Field(description="wall time of the trial, its share of the build not counted")

@@ -15,7 +15,7 @@ import pytest
 from retrieval_bench.errors import DataError, DeviceMemoryError
 from retrieval_bench.measure import device_memory
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device, device_bytes, ending, limit
+from retrieval_bench.measure.device_memory import DevicePeak, breach_of_device, device_bytes, ending, limit, unread
 from retrieval_bench.runner import child, serve
 from retrieval_bench.runner import measurements as made
 from retrieval_bench.runner.job import BuildFacts, BuildPlan, Job, TrialPlan
@@ -100,15 +100,37 @@ def no_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_driver_is_asked_about_this_process(driver: Path) -> None:
     driver.write_text("12")
-    assert device_bytes(os.getpid()) == 12 * MIB
-    assert device_bytes(1) == 7 * MIB
-    assert device_bytes(2) == 0
+    assert device_bytes() == 12 * MIB
+
+
+def opened(folder: Path, *files: str) -> Path:
+    """A made-up /proc/self/fd with these files open."""
+    folder.mkdir()
+    for number, file in enumerate(files):
+        (folder / str(number)).symlink_to(file)
+    return folder
+
+
+def test_in_a_container_what_is_held_on_a_device_is_unknown_rather_than_nothing(
+    driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.with_name("nvidia-smi").write_text('#!/bin/sh\necho "1, 7"\n')  # the host's numbers of processes
+    assert device_bytes() == 0, "no device is open here"
+    assert device_memory._has_a_device_open(opened(tmp_path / "a", "/dev/null", "/dev/nvidia0", "/dev/nvidiactl"))
+    assert not device_memory._has_a_device_open(opened(tmp_path / "b", "/dev/null", "/dev/nvidiactl"))
+    assert device_memory._has_a_device_open(tmp_path / "nothing")
+    monkeypatch.setattr(device_memory, "_has_a_device_open", lambda: True)
+    assert device_bytes() is None
+    (line,) = unread(None, Budget(device_bytes=1))
+    assert "could not be checked" in line
+    assert not unread(0, Budget(device_bytes=1))
+    assert not unread(None, Budget())
 
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\nexit 9\n", "not a program"])
 def test_a_driver_that_says_nothing_is_none(driver: Path, script: str) -> None:
     driver.with_name("nvidia-smi").write_text(script)
-    assert device_bytes(os.getpid()) is None
+    assert device_bytes() is None
 
 
 def test_without_a_driver_and_torch_there_is_no_peak(no_driver: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import psutil
@@ -9,8 +10,11 @@ from typer.testing import CliRunner
 from retrieval_bench.cli import app
 from retrieval_bench.errors import UsageError
 from retrieval_bench.measure import clock, memory
+from retrieval_bench.measure.growth import NOISE, bytes_of_a_copy, copies_for
 from retrieval_bench.measure.machine import code, libraries, machine
+from retrieval_bench.report import text
 from retrieval_bench.runner import measurements as made
+from retrieval_bench.runner.hidden import Hidden
 from retrieval_bench.runner.job import BuildFacts
 from retrieval_bench.types import MemoryReport
 
@@ -58,10 +62,103 @@ def test_singles_stop_when_the_time_is_up_but_not_before_ten() -> None:
     assert len(samples) == 10
 
 
-def test_concurrent_clients_run_at_once() -> None:
-    one = clock.concurrent(lambda _: time.sleep(0.01), [0, 1, 2], 1, EFFORT)
-    four = clock.concurrent(lambda _: time.sleep(0.01), [0, 1, 2], 4, EFFORT)
-    assert four > 2 * one
+def test_concurrent_clients_run_at_once_and_warm_up() -> None:
+    first: dict[int, int] = {}
+    together = threading.Barrier(3, timeout=20)
+
+    def call(query: int) -> None:
+        if threading.get_ident() not in first:
+            first[threading.get_ident()] = query
+            together.wait()  # which only three that run at once get through
+
+    found = clock.concurrent(call, list(range(9)), 3, clock.Effort(concurrent_seconds=0.0))
+    assert len(found.rates) == clock.STRETCHES
+    assert sorted(first.values()) == [0, 3, 6], "each starts at another query"
+
+
+def test_concurrent_rates_are_of_all_clients_together_over_stretches_after_the_first() -> None:
+    second = 1_000_000_000
+    even = [[second * i // 4 for i in range(1, 41)], [second * i // 4 for i in range(1, 41)]]
+    found = clock.stretched(even)
+    assert found.rates == pytest.approx([8.0] * clock.STRETCHES)
+    assert found.fairness == 1.0
+    slow_start = [[10 * second + second * i // 10 for i in range(200)]]
+    slow_start[0][0] = 0
+    assert clock.stretched(slow_start).rates == pytest.approx([10.0] * clock.STRETCHES), "the warm-up is left out"
+    halves = clock.stretched([[second * i for i in range(50)] + [50 * second + second * i // 2 for i in range(100)]])
+    assert min(halves.rates) == pytest.approx(1.0)
+    assert max(halves.rates) == pytest.approx(2.0)
+
+
+def test_a_client_that_waits_for_the_others_is_not_served_fairly() -> None:
+    found = clock.stretched([list(range(0, 300, 10)), list(range(0, 300, 30))])
+    assert found.fairness == pytest.approx(10 / 20)
+
+
+def test_concurrent_throughput_has_an_interval_and_the_fairness_none() -> None:
+    rates = (5.0, 7.0, 6.0, 9.0, 8.0, 10.0)
+    rate, fairness = made.concurrency(2, clock.Concurrent(rates=rates, fairness=0.9))
+    assert (rate.name, rate.value, rate.low, rate.high, rate.n) == ("concurrent_qps@2", 7.5, 5.0, 10.0, 6)
+    assert rate.samples == rates
+    assert (fairness.name, fairness.value, fairness.low) == ("concurrent_fairness@2", 0.9, None)
+    assert len(made.concurrency(1, clock.Concurrent(rates=rates, fairness=1.0))) == 1
+
+
+def test_what_was_measured_once_has_no_interval() -> None:
+    facts = BuildFacts(params={}, memory=MemoryReport(parts={"codes": 7}), build_seconds=1, peak_bytes=1, saved_bytes=9)
+    found = {m.name: m for m in made.memory(facts, 1040, 0.1, 5)}
+    counted = {name for name, m in found.items() if m.statistic == "exact"}
+    assert counted == {"analytic_bytes", "artifact_bytes"}
+    assert all((m.low, m.high) == (m.value, m.value) for m in found.values() if m.name in counted)
+    assert all((m.low, m.high, m.n) == (None, None, 1) for m in found.values() if m.name not in counted)
+    assert made.throughput(10, [2.0]).low is None
+    one_query = made.quality({"test": {"nDCG@10": np.array([1.0])}})[0]
+    assert (one_query.low, one_query.high) == (None, None)
+    assert text.figure(found["build_seconds"]) == "1.00 s, once"
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("private", "saved", "hidden", "said"),
+    [
+        (100 * MIB + made.ENGINE, 100 * MIB, None, ""),
+        (105 * MIB + made.ENGINE, 100 * MIB, None, ""),
+        (106 * MIB + made.ENGINE, 100 * MIB, None, "bytes of private memory and reports 104,857,600"),
+        (0, 0, None, ""),
+        (0, 109 * MIB, None, ""),
+        (0, 111 * MIB, None, "its saved files hold"),
+        (140 * MIB, 100 * MIB, Hidden(5 * MIB, MIB), ""),
+        (140 * MIB, 100 * MIB, Hidden(7 * MIB, MIB), "each copy of it holds 112,197,632 bytes"),
+    ],
+)
+def test_an_account_is_believed_within_what_the_engine_may_take(
+    private: int, saved: int, hidden: Hidden | None, said: str
+) -> None:
+    found = made.unreported(100 * MIB, private, saved, hidden)
+    assert said in found
+    assert bool(said) == bool(found)
+
+
+def test_copies_are_made_where_private_memory_is_beyond_the_account_and_noise() -> None:
+    assert not made.doubtful(100 * MIB, 105 * MIB + NOISE)
+    assert made.doubtful(100 * MIB, 105 * MIB + NOISE + 1)
+
+
+def test_a_copys_own_bytes_are_told_from_what_all_share() -> None:
+    shared: list[np.ndarray[Any, Any]] = []
+
+    def make() -> np.ndarray[Any, Any]:
+        if not shared:
+            shared.append(np.ones(1 << 20))  # 8 MiB once for the process
+        return np.ones(1 << 16)  # 512 KiB
+
+    make()
+    copies = copies_for(1 << 19)
+    assert copies == 16
+    assert bytes_of_a_copy(make, copies) == pytest.approx(1 << 19, abs=NOISE / copies)
+    assert copies_for(1 << 30) == 1
 
 
 def test_a_clients_error_is_raised_and_no_thread_is_left() -> None:
@@ -112,6 +209,8 @@ def test_latency_percentiles_that_few_samples_cannot_show_are_left_out() -> None
     assert "single_p90_ms" in [m.name for m in made.latencies(np.arange(1, 11) / 1e3, budgeted=90)]
     median = made.latencies(np.arange(1, 101) / 1e3)[0]
     assert median.value == pytest.approx(50.5)
+    assert median.low is not None
+    assert median.high is not None
     assert median.low <= median.value <= median.high
 
 
