@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Collection
 from pathlib import Path
+from time import perf_counter
 from typing import NamedTuple, Self
 
 import psutil
@@ -61,7 +61,7 @@ class ContentionWatch:
     def _read(self) -> _Counters:
         used, stolen = _of_processors(self._proc / "stat", self._processors)
         ours, switches = _ours()
-        return _Counters(time.perf_counter(), used, stolen, ours, switches, _throttled(self._cgroup))
+        return _Counters(perf_counter(), used, stolen, ours, switches, _throttled(self._cgroup))
 
 
 def _between(before: _Counters, after: _Counters, processors: frozenset[int]) -> Contention:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psutil
 
 from retrieval_bench import registry
-from retrieval_bench.errors import RetrievalBenchError
+from retrieval_bench.errors import DataError, RetrievalBenchError
 from retrieval_bench.measure.growth import NOISE, bytes_of_a_copy, copies_for
 from retrieval_bench.measure.memory import watched_bytes
 from retrieval_bench.protocols import Index
@@ -34,7 +34,7 @@ class Hidden(NamedTuple):
 def hidden(
     plan: BuildPlan, dataset: Dataset, folder: Path, reported: int, answer: Callable[[Index], object]
 ) -> Hidden | None:
-    """Measure it in this process, which has loaded the index once; None where there is no room or no tiny index.
+    """Measure it in this process, which has loaded the index once; None where there is no room, or it cannot be.
 
     Args:
         plan: of the index.
@@ -59,14 +59,21 @@ def hidden(
 
         return bytes_of_a_copy(copy, copies) - account
 
-    whole = beyond(folder, reported)
-    with tempfile.TemporaryDirectory() as place:
-        account = _tiny(plan, dataset, Path(place))
-        return None if account is None else Hidden(whole - beyond(Path(place), account), 2 * NOISE / copies)
+    try:
+        whole = beyond(folder, reported)
+        with tempfile.TemporaryDirectory() as place:
+            account = _tiny(plan, dataset, Path(place))
+            return Hidden(whole - beyond(Path(place), account), 2 * NOISE / copies)
+    except Exception:  # noqa: BLE001 - what a plug-in raises here says nothing of the setting that it has answered
+        return None
 
 
-def _tiny(plan: BuildPlan, dataset: Dataset, place: Path) -> int | None:
-    """Save an index of the same backend over few rows, as the plan builds it or as it builds itself; its account."""
+def _tiny(plan: BuildPlan, dataset: Dataset, place: Path) -> int:
+    """Save an index of the same backend over few rows, as the plan builds it or as it builds itself; its account.
+
+    Raises:
+        DataError: it builds none.
+    """
     vectors = dataset.corpus.require_vectors()[: min(_TINY, len(dataset.corpus) // 4)].copy()
     corpus = Corpus(ids=RowIds(len(vectors)), vectors=vectors)
     for build in (plan.build, {}):
@@ -80,4 +87,4 @@ def _tiny(plan: BuildPlan, dataset: Dataset, place: Path) -> int | None:
             continue
         index.save(place)
         return index.memory().total
-    return None
+    raise DataError(f"{plan.card.backend} builds no index of {len(vectors)} vectors")

@@ -188,6 +188,15 @@ def test_what_is_used_outside_the_account_is_over_budget(bench: Bench) -> None:
     assert all(wanted[key] in r.reason for key, r in found.items()), [r.reason for r in found.values()]
 
 
+def test_little_that_is_hidden_is_seen_where_the_index_is_little(bench: Bench) -> None:
+    np.save(bench.vectors, np.random.default_rng(0).normal(size=(2_500, 16)).astype(np.float32))
+    card = bench.card("some", search='["no", "keep"]')
+    honest, hiding = bench.run(card, bytes_per_vector=64).records
+    assert honest.outcome == "ok", honest.reason
+    assert hiding.outcome == "over_budget"
+    assert "each copy of it holds" in hiding.reason
+
+
 def test_vectors_that_the_harness_reads_to_score_are_not_held_against_an_index(bench: Bench) -> None:
     # 70 MB: more than an index may hold beside what it reports
     np.save(bench.folder / "wide.npy", np.random.default_rng(0).normal(size=(8_600, 2_048)).astype(np.float32))

@@ -34,7 +34,7 @@ class Machine:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.seconds, self.ours, self.switches = folder, 100.0, 3.0, 7
         monkeypatch.setattr(contention, "_TICKS", 100)
-        monkeypatch.setattr(contention.time, "perf_counter", lambda: self.seconds)
+        monkeypatch.setattr(contention, "perf_counter", lambda: self.seconds)
         monkeypatch.setattr(contention, "_ours", lambda: (self.ours, self.switches))
         self.tick(user=1000)
 
