@@ -20,8 +20,9 @@ from rich.table import Table
 from retrieval_bench.errors import UnavailableError
 from retrieval_bench.files import home
 from retrieval_bench.measure.clock import Effort
-from retrieval_bench.records import Store
+from retrieval_bench.records import Store, Turns
 from retrieval_bench.registry import indexes
+from retrieval_bench.runner.finals import lead
 from retrieval_bench.runner.race import contender, race
 from retrieval_bench.specs import SystemCard, system_cards
 from retrieval_bench.statistics import paired_ratio
@@ -121,9 +122,10 @@ def cell(
         return
     store = Store(folder / "tuned")
     pick = store.record(tuned.winner.held_out.trial)
-    racing = [contender(store, pick, "pick")]
-    racing += [contender(bench.records, record, name) for name, record in found.items() if record is not None]
-    done = race([c for c in racing if c is not None], rounds=20, seconds=180.0)
+    found_racing = [contender(store, pick, "pick")]
+    found_racing += [contender(bench.records, record, name) for name, record in found.items() if record is not None]
+    racing = [c for c in found_racing if c is not None]
+    done = race(racing, rounds=20, seconds=180.0)
     line = (dataset, limit, asked, f"{pick.system} {_setting(pick)}", f"{pick.value('neighbor_recall@10'):.4f}")
     for name, tried in sweeps.items():
         record = found[name]
@@ -132,8 +134,17 @@ def cell(
             continue
         times = paired_ratio(done.seconds[:, done.names.index(name)], done.seconds[:, 0])
         theirs = f"{record.value('neighbor_recall@10'):.4f}"
-        said = f"{times.value:.2f} times faster ({times.low:.2f} to {times.high:.2f})"
+        said = _told(lead((racing[0], racing[done.names.index(name)]), times, rounds=20, seconds=180.0))
         table.add_row(*line, f"{name} {_setting(record)}", theirs, said)
+
+
+def _told(turns: Turns) -> str:
+    """How many times faster the pick is, or that it is not told from the peer."""
+    over = f" over {turns.processes} pairs of processes" if turns.processes > 1 else ""
+    times = f"{turns.ratio:.2f} times ({turns.low:.2f} to {turns.high:.2f}{over})"
+    if turns.ratio < 1:
+        return f"not faster: {times}"
+    return f"{times} faster" if turns.told else f"not told apart: {times}"
 
 
 def _setting(record: TrialRecord) -> str:

@@ -15,7 +15,7 @@ import psutil
 from retrieval_bench.errors import DataError, RetrievalBenchError, UsageError
 from retrieval_bench.records import Store, Turns
 from retrieval_bench.runner.race import SAMPLE_SECONDS, Contender, Race, contender, race, ratio_in_new_processes
-from retrieval_bench.statistics import fresh_pairs, paired_ratio, plain
+from retrieval_bench.statistics import Ratio, fresh_pairs, paired_ratio, plain
 from retrieval_bench.types import TrialRecord
 
 NEAR = 2.0
@@ -68,25 +68,39 @@ def _judged(done: Race, racing: Sequence[Contender], *, rounds: int, seconds: fl
     for other in others:
         pair = (racing[fastest], racing[other])
 
-        def once_more(before: int, pair: Sequence[Contender] = pair) -> float | None:
-            left = seconds - (time.perf_counter() - start)
-            return None if left <= 0 else ratio_in_new_processes(pair, before, looks=1, rounds=rounds, seconds=left)
-
         one = paired_ratio(done.seconds[:, other], done.seconds[:, fastest])
-        turns = Turns(
-            qps=qps, rival=done.names[other], ratio=one.value, low=one.low, high=one.high, rounds=one.rounds,
-            told=plain(one.low, one.high),
-        )  # fmt: skip
-        if not turns.told and one.low > 1:
-            pairs = fresh_pairs(once_more)
-            if len(pairs.ratios) > 1:
-                low, high = pairs.interval
-                over = {"ratio": pairs.ratio, "low": low, "high": high, "processes": len(pairs.ratios)}
-                turns = turns.model_copy(update={**over, "told": pairs.claimed})
-        said.append(turns)
-        if not turns.told:
-            return turns
+        left = seconds - (time.perf_counter() - start)
+        said.append(lead(pair, one, rounds=rounds, seconds=left).model_copy(update={"qps": qps}))
+        if not said[-1].told:
+            return said[-1]
     return said[0]
+
+
+def lead(pair: Sequence[Contender], one: Ratio, *, rounds: int, seconds: float) -> Turns:
+    """Whether the first of a pair is faster: as one pair of processes says where that is plain, else as new ones do.
+
+    Args:
+        pair: two contenders.
+        one: how many times faster the first was in the processes measured so far.
+        rounds: for each new pair.
+        seconds: after so long no new pair is begun.
+    """
+    start = time.perf_counter()
+
+    def once_more(before: int) -> float | None:
+        left = seconds - (time.perf_counter() - start)
+        return None if left <= 0 else ratio_in_new_processes(pair, before, looks=1, rounds=rounds, seconds=left)
+
+    turns = Turns(
+        qps={}, rival=pair[1].name, ratio=one.value, low=one.low, high=one.high, rounds=one.rounds,
+        told=plain(one.low, one.high),
+    )  # fmt: skip
+    pairs = None if turns.told or not one.low > 1 else fresh_pairs(once_more)
+    if pairs is None or len(pairs.ratios) < 2:
+        return turns
+    low, high = pairs.interval
+    over = {"ratio": pairs.ratio, "low": low, "high": high, "processes": len(pairs.ratios)}
+    return turns.model_copy(update={**over, "told": pairs.claimed})
 
 
 def usable_again(before: Turns | None, trials: Sequence[str]) -> TypeGuard[Turns]:
