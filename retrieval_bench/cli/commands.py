@@ -47,7 +47,7 @@ def run(
         str,
         typer.Argument(
             help="A card's name, an ir_datasets name, or a path: a folder of BEIR, TREC, MS MARCO, CLEF TAR, "
-            "LitSearch, CodeSearchNet or CoSQA, a review's CSV, or vectors as HDF5, fbin, fvecs, npy or parquet."
+            "LitSearch, CodeSearchNet or CoSQA, a review's CSV, or vectors as HDF5, fbin, fvecs, npy, parquet or CSV."
         ),
     ],
     index: Annotated[list[str] | None, typer.Option(help="Index card (name or path); repeat for more.")] = None,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from made_up_files import write_beir
 
-from retrieval_bench.datasets import load_dataset, notes_of
+from retrieval_bench.datasets import exact_neighbors, load_dataset, notes_of
+from retrieval_bench.runner.score import measured, score
+from retrieval_bench.types import Corpus, Dataset, Hits, Queries, RowIds
 
 
 def test_own_documents_are_told_by_id_and_text(tmp_path: Path) -> None:
@@ -40,3 +43,18 @@ def test_own_documents_that_a_card_declares(home_folder: Path) -> None:
     own = load_dataset("quora").queries["test"].own_rows
     assert own is not None
     assert own.tolist() == [1, -1]
+
+
+def test_neighbor_recall_counts_no_query_as_its_own_neighbor() -> None:
+    vectors = np.arange(5, dtype=np.float32)[:, None]
+    queries = Queries(ids=["2", "x"], vectors=np.float32([[2], [4.2]]), own_rows=np.array([2, -1]))
+    exact = exact_neighbors(vectors, queries.require_vectors(), 4, "l2")
+    data = Dataset(
+        name="line", fingerprint="", corpus=Corpus(ids=RowIds(5), vectors=vectors), queries={"test": queries},
+        metric="l2", neighbors={"test": exact},
+    )  # fmt: skip
+    hits = Hits(rows=np.array([[2, 4, 1, 0], [4, 3, 2, 0]]), scores=np.zeros((2, 4), np.float32))
+    found = score(data, "test", hits, kind="index", depth=3)
+    assert list(found) == ["neighbor_recall@1", "neighbor_recall@3"] == measured(data, "test", kind="index", depth=3)
+    assert found["neighbor_recall@1"].tolist() == [0, 1]  # 1 and 3 are nearest to 2, and 4 is not
+    assert found["neighbor_recall@3"][1] == 1
