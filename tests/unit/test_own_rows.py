@@ -47,7 +47,7 @@ def test_own_documents_that_a_card_declares(home_folder: Path) -> None:
 
 def test_neighbor_recall_counts_no_query_as_its_own_neighbor() -> None:
     vectors = np.arange(5, dtype=np.float32)[:, None]
-    queries = Queries(ids=["2", "x"], vectors=np.float32([[2], [4.2]]), own_rows=np.array([2, -1]))
+    queries = Queries(ids=["2", "x"], vectors=np.array([[2], [4.2]], np.float32), own_rows=np.array([2, -1]))
     exact = exact_neighbors(vectors, queries.require_vectors(), 4, "l2")
     data = Dataset(
         name="line", fingerprint="", corpus=Corpus(ids=RowIds(5), vectors=vectors), queries={"test": queries},
