@@ -16,9 +16,9 @@ import numpy as np
 
 import retrieval_bench as rb
 from retrieval_bench.datasets import exact_neighbors
-from retrieval_bench.datasets._neighbors import exact_scores
 from retrieval_bench.encoders import load_encoder
 from retrieval_bench.errors import RetrievalBenchError
+from retrieval_bench.exact import exact_scores
 from retrieval_bench.files import write_text
 from retrieval_bench.projections import Projection, fit_pca, fit_query_aware, fit_random_rotation
 from retrieval_bench.projections.adaptor import fit_adaptor

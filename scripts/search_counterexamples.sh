@@ -5,4 +5,4 @@ set -euo pipefail
 source "$(dirname "$0")/_environment.sh"
 ensure_environment dev
 RETRIEVAL_BENCH_EXAMPLES=${1:-20000} "$VENV/bin/python" -m pytest -q tests/unit/test_exact_search.py \
-  tests/unit/test_neighbors_awkward.py tests/unit/test_flat_awkward.py
+  tests/unit/test_flat_awkward.py tests/unit/test_neighbors.py

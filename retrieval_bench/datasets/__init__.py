@@ -9,7 +9,7 @@ from retrieval_bench.datasets._asked import notes_of
 from retrieval_bench.datasets._detect import holds_beir
 from retrieval_bench.datasets._fingerprint import fingerprint
 from retrieval_bench.datasets._load import load_dataset, local_copy, place_name
-from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors, exact_scores
+from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors
 from retrieval_bench.datasets._own import own_rows
 from retrieval_bench.datasets._query_file import read_queries
 from retrieval_bench.datasets._reviews import Representation, Review
@@ -19,7 +19,6 @@ __all__ = [
     "Review",
     "cached_neighbors",
     "exact_neighbors",
-    "exact_scores",
     "fingerprint",
     "holds_beir",
     "load_dataset",

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.checks import normalised
-from retrieval_bench.datasets._neighbors import exact_scores
 from retrieval_bench.errors import DataError
+from retrieval_bench.exact import exact_scores
 from retrieval_bench.types import FloatArray, Hits, IntArray, Metric
 
 _BLOCK_VALUES = 1 << 22  # values looked at together: bounds the temporary memory of a pass

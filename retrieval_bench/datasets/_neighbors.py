@@ -8,23 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
 from retrieval_bench.checks import check_k, normalised
 from retrieval_bench.device.presence import gpu
 from retrieval_bench.errors import DataError
+from retrieval_bench.exact import DoubleArray, exact_scores, ranked
 from retrieval_bench.files import atomic_file, home
 from retrieval_bench.types import FloatArray, Hits, IntArray, Metric
-
-DoubleArray = npt.NDArray[np.float64]
 
 _QUERY_ROWS = 512  # queries scored together in the scan ...
 _CORPUS_ROWS = 1 << 14  # ... against at most so many rows: 32 MiB of scores, 64 MiB to select from them
 _CORPUS_VALUES = 1 << 23  # values of a corpus block: 64 MiB as float64
 _DEVICE_ROWS = 1 << 16  # on a GPU
-_RESCORE_VALUES = 1 << 18  # values rescored together: 2 MiB as float64, so that a block stays in the cache
 _MARGIN = 64  # candidates kept beyond k, at least
 
 
@@ -66,12 +63,12 @@ def exact_neighbors(
     keep = k + max(k, _MARGIN)
     if keep < n:
         candidates, dropped = _candidates(corpus_vectors, query_vectors, keep, metric, progress=progress)
-        rows, scores = _ranked(candidates, exact_scores(corpus_vectors, query_vectors, candidates, metric), k)
+        rows, scores = ranked(candidates, exact_scores(corpus_vectors, query_vectors, candidates, metric), k)
         proven = dropped.astype(np.float32) < scores[:, -1]
     everything = np.arange(n)[np.newaxis]
     for i in np.flatnonzero(~proven):
         exact = exact_scores(corpus_vectors, query_vectors[i : i + 1], everything, metric)
-        rows[i : i + 1], scores[i : i + 1] = _ranked(everything, exact, k)
+        rows[i : i + 1], scores[i : i + 1] = ranked(everything, exact, k)
     return Hits(rows=rows, scores=scores)
 
 
@@ -121,67 +118,6 @@ def _kept(path: Path, key: str, k: int) -> Hits | None:
     if (rows.dtype, scores.dtype, rows.ndim) != (np.int64, np.float32, 2) or rows.shape != (len(scores), k):
         return None
     return Hits(rows=rows, scores=scores) if rows.shape == scores.shape and written == key else None
-
-
-def exact_scores(corpus_vectors: FloatArray, query_vectors: FloatArray, rows: IntArray, metric: Metric) -> DoubleArray:
-    """Scores of given rows, in float64 from the vectors as given.
-
-    The score of a pair depends on its two vectors alone, to the last bit: equal vectors get equal scores.
-
-    Args:
-        corpus_vectors: (n, d) float32, possibly memory-mapped.
-        query_vectors: (m, d) float32.
-        rows: (m, w) int64 corpus rows to score for each query; -1 is padding.
-        metric: as in ``exact_neighbors``.
-
-    Returns:
-        (m, w) float64, -inf at padding.
-
-    Raises:
-        DataError: a row outside the corpus, or a zero vector under ``cos``.
-    """
-    m, width = rows.shape
-    scores = np.full(rows.shape, -np.inf)
-    if rows.size and (rows.max() >= len(corpus_vectors) or rows.min() < -1):
-        raise DataError(f"rows to score must be -1 to {len(corpus_vectors) - 1}, not {rows.min()} to {rows.max()}")
-    columns = max(1, min(width, _RESCORE_VALUES // corpus_vectors.shape[1]))
-    queries = max(1, _RESCORE_VALUES // (corpus_vectors.shape[1] * columns))
-    for first in range(0, m, queries):
-        asked = query_vectors[first : first + queries].astype(np.float64, order="C")[:, np.newaxis]
-        for start in range(0, width, columns):
-            block = rows[first : first + queries, start : start + columns]
-            found = _pair_scores(corpus_vectors[np.maximum(block, 0)].astype(np.float64, order="C"), asked, metric)
-            scores[first : first + queries, start : start + columns] = np.where(block < 0, -np.inf, found)
-    return scores
-
-
-def _pair_scores(documents: DoubleArray, asked: DoubleArray, metric: Metric) -> DoubleArray:
-    """Scores (q, c) of documents (q, c, d), which are overwritten, for queries (q, 1, d)."""
-    # Sums run along each pair's own d values (no BLAS), so that they do not depend on where the pair stands.
-    if metric == "l2":
-        documents -= asked
-        documents *= documents
-        squared_distances: DoubleArray = documents.sum(axis=-1)
-        return -squared_distances
-    products: DoubleArray = (documents * asked).sum(axis=-1)
-    if metric == "ip":
-        return products
-    documents *= documents
-    lengths: DoubleArray = np.sqrt(documents.sum(axis=-1) * (asked * asked).sum(axis=-1))
-    if not lengths.all():
-        raise DataError("a zero vector has no direction under 'cos'; remove it or use the metric 'ip' or 'l2'")
-    cosines: DoubleArray = products / lengths
-    return cosines
-
-
-def _ranked(rows: IntArray, exact: DoubleArray, k: int) -> tuple[IntArray, FloatArray]:
-    """The best k of each query's rows (m, c) by float32 score, then by row."""
-    with np.errstate(over="ignore"):
-        scores = exact.astype(np.float32)
-    if not np.isfinite(scores).all():
-        raise DataError("scores do not fit float32; scale the vectors down (or look for NaN in them)")
-    order = np.lexsort((rows, -scores), axis=-1)[:, :k]
-    return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
 def _candidates(

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from retrieval_bench.device.bound import Reach, reach_of, slack
+from retrieval_bench.device.bound import Norms, Reach, Sizes, norms_of, reach_from, reach_of, slack
 from retrieval_bench.device.choose import Precision
 from retrieval_bench.device.operand import Operand, as_operand
 from retrieval_bench.device.products import GROUP, chosen_scores, exact_scores, group_max
 from retrieval_bench.device.select import best_groups, members, ranked
 from retrieval_bench.device.stream import streamed
 from retrieval_bench.types import FloatArray, Metric
+
+DoubleArray = npt.NDArray[np.float64]
 
 MORE_GROUPS = 6  # opened beyond k: what is left out then lies further below the k-th best, and the proof succeeds
 _MORE_ROWS = 16  # compared in float64 beyond k, for the same reason
@@ -40,10 +45,8 @@ class Part:
 
     def in_full(self) -> Part:
         """The same, multiplied in float32."""
-        length = self.reach.length + self.reach.error
-        reach = Reach(
-            length=torch.nextafter(length, length + torch.inf), error=0 * self.reach.error, bias=self.reach.bias
-        )
+        length, error, bias = self.reach.groups
+        reach = reach_from(torch.stack([length + error, 0 * error, bias]))
         return replace(self, rounded=Operand(values=self.vectors, bias=self.rounded.bias), reach=reach)
 
 
@@ -132,14 +135,12 @@ class _PartSearch:
 
     Attributes:
         queries: (m, d) float32.
-        rounded: the same as they are multiplied.
-        lengths: (m,) float64 of the queries.
+        norms: (m,) float64 each, of the queries.
         maxima: (m, g) float32 best product of every group.
     """
 
     queries: torch.Tensor
-    rounded: Operand
-    lengths: torch.Tensor
+    norms: Norms
     maxima: torch.Tensor
     part: Part
     k: int
@@ -147,8 +148,8 @@ class _PartSearch:
 
     def take(self, some: torch.Tensor | slice) -> _PartSearch:
         """The search for some of the queries."""
-        queries, lengths, maxima = self.queries[some], self.lengths[some], self.maxima[some]
-        return replace(self, queries=queries, rounded=self.rounded.take(some), lengths=lengths, maxima=maxima)
+        norms = Norms(*(norm[some] for norm in self.norms))
+        return replace(self, queries=self.queries[some], norms=norms, maxima=self.maxima[some])
 
     def sieved(self, rows: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The best (m, k) rows and scores of those given and of the part; (m,) bool: whether others may belong."""
@@ -157,19 +158,23 @@ class _PartSearch:
         slots = members(groups, len(part.vectors))
         quick = chosen_scores(queries, part.vectors, slots, self.metric).topk(min(k + _MORE_ROWS, slots.shape[1]))
         rows, scores = self._merged(slots.gather(1, quick.indices), rows, scores)
-        last = scores[:, -1]
-        doubtful = torch.zeros_like(last, dtype=torch.bool)
-        if groups.shape[1] < self.maxima.shape[1]:
-            most = left.double() + slack(queries, self.rounded, self.part.reach.largest())[:, 0]
-            doubtful |= ~(most < self._least(last))  # what is not a number is in doubt
-        if quick.values.shape[1] < slots.shape[1]:
-            doubtful |= ~(self._most(quick.values[:, -1]) < last - self._rounding(last))
-        return rows, scores, doubtful
+        # The rest is a few numbers of each query, which the host compares in float64.
+        held = torch.stack([scores[:, -1], left.double(), quick.values[:, -1].double(), *self.norms]).cpu().numpy()
+        last, most, next_, norms = held[0], held[1], held[2], Norms(*held[3:])
+        doubtful = np.zeros(len(last), np.bool_)
+        with np.errstate(all="ignore"):  # what is not a number is in doubt
+            if groups.shape[1] < self.maxima.shape[1]:
+                most = most + slack(norms, part.reach.whole, queries.shape[1])
+                doubtful |= ~(most < self._least(last, norms.length))
+            if quick.values.shape[1] < slots.shape[1]:
+                doubtful |= ~(self._most(next_, norms) < last - self._rounding(last, norms.length))
+        return rows, scores, torch.from_numpy(doubtful).to(queries.device)
 
     def opened(self, rows: torch.Tensor, scores: torch.Tensor, last: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The best of the rows given and of all documents that can reach a score: ``last`` (m,)."""
-        most = self.maxima.double() + slack(self.queries, self.rounded, self.part.reach)
-        inside = ~(most < self._least(last)[:, None])
+        norms = Norms(*(norm[:, None] for norm in self.norms))
+        most = self.maxima.double() + slack(norms, self.part.reach.sizes, self.queries.shape[1])
+        inside = ~(most < self._least(last, self.norms.length)[:, None])
         counts = inside.sum(dim=1, keepdim=True)
         groups = inside.to(torch.int8).argsort(dim=1, descending=True, stable=True)
         step = max(1, _BLOCK_VALUES // (len(last) * GROUP))
@@ -188,45 +193,43 @@ class _PartSearch:
         numbers = torch.where(slots < 0, slots, slots + self.part.start)
         return ranked(torch.cat([scores, found], dim=1), torch.cat([rows, numbers], dim=1), self.k)
 
-    def _rounding(self, scores: torch.Tensor) -> torch.Tensor:
+    def _rounding(self, scores: Any, lengths: Any) -> Any:
         """(m,) float64 that scores in float64, rounded to 24 bits, may be off by, and a little more."""
-        off = scores.abs() * 2.0**-22
-        if self.metric == "ip":
-            off += self.lengths * self._longest * (self.queries.shape[1] + 4) * 2.0**-50
-        return off
+        off = abs(scores) * 2.0**-22
+        return off if self.metric == "l2" else off + lengths * self._longest * (self.queries.shape[1] + 4) * 2.0**-50
 
-    def _least(self, last: torch.Tensor) -> torch.Tensor:
+    def _least(self, last: Any, lengths: Any) -> Any:
         """(m,) float64: the product, bias included, of a document with the score ``last`` is no less than this."""
-        least = last - self._rounding(last)
-        if self.metric == "l2":  # - |q - x|^2 = 2 (q'x - |x|^2 / 2) - |q|^2
-            squares = self.lengths.square()
-            least = (least + squares) / 2 - squares * (self.queries.shape[1] + 4) * 2.0**-50
-        return least
+        least = last - self._rounding(last, lengths)
+        if self.metric == "ip":
+            return least
+        squares = lengths * lengths  # - |q - x|^2 = 2 (q'x - |x|^2 / 2) - |q|^2
+        return (least + squares) / 2 - squares * (self.queries.shape[1] + 4) * 2.0**-50
 
-    def _most(self, quick: torch.Tensor) -> torch.Tensor:
+    def _most(self, quick: DoubleArray, norms: Norms) -> DoubleArray:
         """(m,) float64: no document whose float32 score is ``quick`` or less has a higher one in truth."""
         d = self.queries.shape[1]
         if self.metric == "ip":
-            none = torch.zeros_like(self._longest)
-            reach = Reach(length=self._longest, error=none, bias=none)
-            return quick.double() + slack(self.queries, Operand(values=self.queries), reach)[:, 0]
+            exact = Norms(norms.length, norms.length, 0.0)
+            most: DoubleArray = quick + slack(exact, Sizes(self._longest, 0.0, 0.0), d)
+            return most
         # Sums of squares of differences err relative to themselves, and by what underflows in a difference or a square;
         # one that overflowed is at least the largest float32.
-        squares = quick.double().clamp_min(-_LARGEST) * -max(0.0, 1 - (d + 4) * 2.0**-23) - d * 2.0**-126
-        least: torch.Tensor = (squares.clamp_min(0).sqrt() - d**0.5 * 2.0**-124).clamp_min(0).square()
+        squares = np.minimum(-quick, _LARGEST) * max(0.0, 1 - (d + 4) * 2.0**-23) - d * 2.0**-126
+        root = np.sqrt(np.maximum(squares, 0)) - d**0.5 * 2.0**-124
+        least: DoubleArray = np.maximum(root, 0) ** 2
         return -least
 
     @property
-    def _longest(self) -> torch.Tensor:
-        """(1,) float64: no document of the part is longer."""
-        whole = self.part.reach.largest()
-        return whole.length.double() + whole.error.double()
+    def _longest(self) -> float:
+        """No document of the part is longer."""
+        whole = self.part.reach.whole
+        return float(whole.length) + float(whole.error)
 
 
 def _searched(queries: torch.Tensor, part: Part, k: int, metric: Metric) -> _PartSearch:
     precision: Precision = str(part.rounded.values.dtype).removeprefix("torch.")  # type: ignore[assignment]
     rounded = as_operand(queries, precision)
-    return _PartSearch(
-        queries=queries, rounded=rounded, lengths=queries.double().norm(dim=1),
-        maxima=group_max(rounded, part.rounded), part=part, k=k, metric=metric,
-    )  # fmt: skip
+    maxima = group_max(rounded, part.rounded)
+    norms = norms_of(queries, rounded)
+    return _PartSearch(queries=queries, norms=norms, maxima=maxima, part=part, k=k, metric=metric)

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from retrieval_bench.datasets import exact_scores
+from retrieval_bench.exact import exact_scores
 from retrieval_bench.quality import (
     Ranking,
     evaluate,

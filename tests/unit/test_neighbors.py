@@ -10,9 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrieval_bench import exact
 from retrieval_bench.datasets import _neighbors
-from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors, exact_scores
+from retrieval_bench.datasets._neighbors import cached_neighbors, exact_neighbors
 from retrieval_bench.errors import DataError, UsageError
+from retrieval_bench.exact import exact_scores
 from retrieval_bench.types import FloatArray, Hits, Metric
 
 METRICS: list[Metric] = ["ip", "l2", "cos"]
@@ -68,8 +70,9 @@ def test_small_whole_numbers_with_many_ties_and_tiny_blocks(data: st.DataObject)
         corpus[~corpus.any(axis=1)] = 1
         queries[~queries.any(axis=1)] = 1
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("_CORPUS_ROWS", 7), ("_QUERY_ROWS", 3), ("_MARGIN", 1), ("_RESCORE_VALUES", 11)):
+        for name, value in (("_CORPUS_ROWS", 7), ("_QUERY_ROWS", 3), ("_MARGIN", 1)):
             patch.setattr(_neighbors, name, value)
+        patch.setattr(exact, "_RESCORE_VALUES", 11)
         check(corpus, queries, k, metric)
 
 
@@ -217,7 +220,7 @@ def test_scores_are_those_of_correctly_rounded_sums(metric: Metric) -> None:
 def test_a_score_does_not_depend_on_where_its_pair_stands(n: int, dim: int, m: int, metric: Metric, block: int) -> None:
     corpus, queries = np.tile(gaussian(1, dim, n), (n, 1)), np.tile(gaussian(1, dim, m + 1), (m, 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_neighbors, "_RESCORE_VALUES", block)
+        patch.setattr(exact, "_RESCORE_VALUES", block)
         scores = exact_scores(corpus, queries, np.tile(np.arange(n), (m, 1)), metric)
     assert np.unique(scores).size == 1
 
