@@ -108,13 +108,13 @@ class FaissIndex:
         """
         loaded = cls()
         loaded.params = read_params(folder / "params.json", cls.BuildParams)
-        index = read_faiss(folder / "index.faiss", cls.forms)
+        index = read_faiss(folder / "index.faiss", cls.forms, lists=getattr(loaded.params, "lists", 0))
         drop_tables(index)
         loaded._index, loaded.device = gpu.to_device(index)
         return loaded
 
 
-def read_faiss(path: Path, forms: str, n: int | None = None, d: int | None = None) -> Any:
+def read_faiss(path: Path, forms: str, n: int | None = None, d: int | None = None, *, lists: int | None = 0) -> Any:
     """The faiss index in a file that was walked first.
 
     Args:
@@ -122,15 +122,18 @@ def read_faiss(path: Path, forms: str, n: int | None = None, d: int | None = Non
         forms: pattern of what it may be.
         n: vectors that it must have; None for any number.
         d: dimensions, likewise.
+        lists: inverted lists that the parameters say it has; None, left to be chosen, is no number that was built.
 
     Raises:
         ArtifactError: missing, damaged, or another kind of index.
     """
-    found = check_file(path)
+    found, there = check_file(path)
     if not re.fullmatch(forms, found.form):
         raise unfit(path, f"holds an index of the form {found.form}, not {forms}")
     if n not in (None, found.n) or d not in (None, found.d):
         raise unfit(path, f"holds {found.n} vectors of {found.d} dimensions, not {n} of {d}")
+    if lists != there:
+        raise unfit(path, f"has {there} lists, its parameters say {lists}")
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
     except RuntimeError as error:

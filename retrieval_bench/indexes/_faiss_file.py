@@ -36,8 +36,8 @@ class Found(NamedTuple):
     metric: int
 
 
-def check_file(path: Path) -> Found:
-    """Walk a faiss file.
+def check_file(path: Path) -> tuple[Found, int]:
+    """Walk a faiss file; returns what it holds, and the number of its inverted lists, 0 where it has none.
 
     Raises:
         ArtifactError: another kind of index than the backends write, or a length, size, row or link that cannot be.
@@ -48,12 +48,12 @@ def check_file(path: Path) -> Found:
     found = walk.index()
     if walk.at != len(content):
         walk.refuse(f"goes on for {len(content) - walk.at} bytes after its index")
-    return found
+    return found, walk.lists
 
 
 class _Walk:
     def __init__(self, path: Path, content: npt.NDArray[np.uint8]) -> None:
-        self._path, self._content, self.at = path, content, 0
+        self._path, self._content, self.at, self.lists = path, content, 0, 0
 
     def refuse(self, reason: str) -> NoReturn:
         raise unfit(self._path, reason)
@@ -163,7 +163,8 @@ class _Walk:
         self.need(0 < lists < _MOST and 0 < nprobe < _MOST, "a number of lists")
         self._inner(d, lists, metric, "flat")
         self.need(self._one("u1") == 0 and not len(self._vector("<i8")), "a map of its rows")
-        return int(lists)
+        self.lists = int(lists)
+        return self.lists
 
     def _rows(self, ids: npt.NDArray[Any], n: int) -> None:
         for start in range(0, len(ids), _BLOCK):

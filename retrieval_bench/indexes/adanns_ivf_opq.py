@@ -169,9 +169,9 @@ class AdannsIvfOpq(AdannsIndex):
         arrays = loaded._read(folder, centroids=(np.float32, (None, None)), **FORMS)
         loaded._centroids, params = arrays.pop("centroids"), loaded.params
         loaded._kept = KeptVectors.checked(folder, params.refine, loaded._nesting.kept, arrays)
-        loaded._index = read_faiss(folder / "index.faiss", r"turn\(ivfpq\)", loaded._documents, params.d_s)
-        lists = faiss.downcast_index(loaded._index.index).nlist
-        if loaded._centroids.shape != (params.lists, params.d_c) or lists != params.lists:
+        path, form = folder / "index.faiss", r"turn\(ivfpq\)"
+        loaded._index = read_faiss(path, form, loaded._documents, params.d_s, lists=params.lists)
+        if loaded._centroids.shape != (params.lists, params.d_c):
             raise unfit(folder, "the centroids are not those of its lists")
         if not max(params.d_s, params.d_c) <= loaded._nesting.kept:
             raise unfit(folder, "its lists or codes are of more dimensions than are kept")

@@ -138,8 +138,8 @@ class TorchIvf(TorchIndex):
         p = self.params
         width = "d" if p.dim == "all" else p.dim
         forms = {
-            "centres": Form("float32", (p.lists, width)),
-            "sizes": Form("int64", (p.lists,)),
+            "centres": Form("float32", ("lists", width)),
+            "sizes": Form("int64", ("lists",)),
             "rows": Form("int32", ("n",), rows=True),
             **reduction_forms(p.dim),
         }

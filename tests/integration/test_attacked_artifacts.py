@@ -233,3 +233,11 @@ def test_trees_are_arrays_of_which_each_way_ends(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match=expected):
             load_trees(tmp_path, 4)
         save_array(tmp_path / f"{name}.npy", arrays[name])
+
+
+def test_what_was_chosen_at_the_build_cannot_be_open_again(exported: Callable[..., Path], tmp_path: Path) -> None:
+    folder = exported("ivf", tmp_path, lists=4)
+    (folder / "index" / "params.json").write_text('{"lists": null}')
+    rehash(folder)
+    with pytest.raises(ArtifactError, match="has 4 lists, its parameters say None"):
+        rb.load(folder)
