@@ -125,5 +125,5 @@ def test_a_peer_gets_the_threads_of_the_process(name: str, monkeypatch: pytest.M
     corpus = Corpus(ids=RowIds(60), vectors=vectors)
     with limited(3):
         index.build(corpus, index.BuildParams(), Budget(threads=2), metric="l2")
-        index.search(Queries(ids=RowIds(5), vectors=vectors[:5]), 3, index.SearchParams())
+        index.search(Queries(ids=RowIds(5), vectors=vectors[:5]), 3, index.SearchParams(ef=20))
     assert made[-1].given == [2, 3], "the budget's for the build, the process's for answers"
