@@ -25,7 +25,7 @@ COUNTS = (4, 16, 64, 256)  # of cells that are tried, where one is too coarse
 _FINE = 0.25  # distance of neighbors, as a share of that from the centre, that codes of 6 bits resolve well
 _PROBES, _NEAR = 64, 10  # rows whose neighbors are looked at, and the neighbor that counts
 _FAR, _FAR_PROBES = 0.02, 32  # share of the rows that lie farthest out, where small groups do, and probes among them
-_MOST_ROWS = 1 << 15  # among which neighbors are looked for
+_MOST_ROWS = 1 << 13  # among which neighbors are looked for
 _REPEATED = 0.9  # share of the probes with ten equals, from which on groups of equals are what is to be told apart
 _ROWS_PER_CELL, _ROWS_FOR_MEAN = 16, 4096
 _UNEVEN = 4.0  # times the median length, or part of it: where one step no longer serves all rows
@@ -82,7 +82,7 @@ class Cells:
         """Rows (n, d) divided in this way."""
         cells = cls(centres=centres, of_row=of_row, lengths=np.empty(len(vectors), np.float32))
         for rows, block in cells.blocks(vectors):
-            cells.lengths[rows] = np.linalg.norm(block, axis=1)
+            cells.lengths[rows] = np.sqrt(np.einsum("nd,nd->n", block, block))
         return cells
 
 

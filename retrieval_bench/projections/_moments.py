@@ -56,8 +56,8 @@ def shortened(rows: FloatArray, typical: FloatArray | None = None) -> FloatArray
         rows: to be shortened.
         typical: rows whose median length counts; None: these.
     """
-    lengths = np.linalg.norm(rows, axis=1)
-    among = lengths if typical is None else np.linalg.norm(typical, axis=1)
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    among = lengths if typical is None else np.sqrt(np.einsum("nd,nd->n", typical, typical))
     among = among[among > 0]
     limit = np.float32(_LONG * np.median(among)) if len(among) else np.float32(0)
     if lengths.max(initial=0) <= limit:
