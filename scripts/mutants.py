@@ -12,9 +12,7 @@ An interrupted run goes on from the results beside ``--out``; they hold for one 
 """
 
 import argparse
-import ast
 import contextlib
-import difflib
 import hashlib
 import importlib
 import itertools
@@ -32,11 +30,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cosmic_ray.ast import ast_nodes, get_ast
-from cosmic_ray.mutating import mutate_code
-from cosmic_ray.plugins import get_operator
+from mutants_drawn import ROOT, Mutant, change, drawn, mutated, statement
 
-ROOT = Path(__file__).parents[1]
 # Modules, and the test files that are to see their faults.
 GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "quality": (
@@ -70,31 +65,11 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
 }
-_SWAPS = {
-    "Binary": "Add_Sub Sub_Add Mul_Div Div_Mul FloorDiv_Div FloorDiv_Mul Mod_FloorDiv Pow_Mul LShift_RShift "
-              "RShift_LShift BitOr_BitAnd BitAnd_BitOr",
-    "Comparison": "Eq_NotEq NotEq_Eq Lt_LtE Lt_GtE LtE_Lt LtE_Gt Gt_GtE Gt_LtE GtE_Gt GtE_Lt Is_IsNot IsNot_Is",
-    "Unary": "USub_UAdd Delete_USub Invert_USub Delete_Invert Delete_Not",
-}  # fmt: skip
-OPERATORS = [f"core/Replace{kind}Operator_{swap}" for kind, swaps in _SWAPS.items() for swap in swaps.split()] + [
-    f"core/{name}"
-    for name in ("ReplaceTrueWithFalse", "ReplaceFalseWithTrue", "ReplaceAndWithOr", "ReplaceOrWithAnd", "AddNot",
-                 "ReplaceBreakWithContinue", "ReplaceContinueWithBreak", "NumberReplacer", "ZeroIterationForLoop")
-]  # fmt: skip
 PRELOADED = ("pytest", "hypothesis.strategies", "numpy", "scipy.special", "scipy.sparse", "pyarrow.parquet",
              "pyarrow.compute", "pydantic", "duckdb", "typer", "rich.table", "psutil", "pytrec_eval")  # fmt: skip
 _OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--no-cov", "-W",
             "ignore::pytest.PytestAssertRewriteWarning")  # fmt: skip
 MOST_SECONDS = 60.0  # of the tests of one mutant, as they took without one: the quickest that reach the line are run
-
-
-class Mutant(NamedTuple):
-    """One change of one place."""
-
-    module: str
-    line: int
-    operator: str
-    occurrence: int
 
 
 class Reached(NamedTuple):
@@ -112,73 +87,6 @@ class Reached(NamedTuple):
         ordered = sorted(found - {""}, key=lambda test: (self.seconds.get(test, 0.0), test))
         total = itertools.accumulate(self.seconds.get(test, 0.0) for test in ordered)
         return [test for test, sum_ in zip(ordered, total, strict=True) if sum_ <= MOST_SECONDS] or ordered[:1]
-
-
-def drawn(modules: Sequence[Path], count: int, rng: random.Random) -> list[Mutant]:
-    """Places of the modules, drawn without replacement, with one change of each; places without a true one are not."""
-    sites: dict[tuple[str, Any], list[Mutant]] = {}
-    for path in modules:
-        name, tree = str(path.relative_to(ROOT)), get_ast(path.read_text(encoding="utf-8"))
-        for operator in OPERATORS:
-            occurrences = itertools.count()
-            for node in ast_nodes(tree):
-                for start, stop in get_operator(operator)().mutation_positions(node):
-                    mutant = Mutant(name, start[0], operator, next(occurrences))
-                    sites.setdefault((name, (start, stop)), []).append(mutant)
-    order = sorted(sites)
-    rng.shuffle(order)
-    chosen = (next((m for m in rng.sample(sites[s], len(sites[s])) if is_change(m)), None) for s in order)
-    return list(itertools.islice(filter(None, chosen), count))
-
-
-def mutated(mutant: Mutant) -> str:
-    """The module's text with the change."""
-    source = (ROOT / mutant.module).read_text(encoding="utf-8")
-    return mutate_code(source, get_operator(mutant.operator)(), mutant.occurrence) or source
-
-
-def is_change(mutant: Mutant) -> bool:
-    """Whether the program is another one: it is none where only annotations differ."""
-    try:
-        before, after = (
-            _Bare().visit(ast.parse(t)) for t in ((ROOT / mutant.module).read_text("utf-8"), mutated(mutant))
-        )
-    except SyntaxError:
-        return False
-    return ast.dump(before) != ast.dump(after)
-
-
-class _Bare(ast.NodeTransformer):
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        return self.generic_visit(node)
-
-    def visit_arguments(self, node: ast.arguments) -> ast.AST:
-        """To the operators, the bare * of a signature is a product."""
-        node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
-        node.posonlyargs, node.kwonlyargs = [], []
-        return self.generic_visit(node)
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        node.annotation = ast.Constant(None)
-        return self.generic_visit(node)
-
-
-def statement(module: str, line: int) -> range:
-    """The lines of the smallest statement that holds a line; of one with a body, its head."""
-    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
-    spans = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.stmt):
-            body = getattr(node, "body", None)
-            last = body[0].lineno - 1 if body else (node.end_lineno or node.lineno)
-            if node.lineno <= line <= max(last, node.lineno):
-                spans.append(range(node.lineno, max(last, node.lineno) + 1))
-    return min(spans, key=len, default=range(line, line + 1))
 
 
 def measured(tree: Path, tests: Sequence[str], folder: Path) -> Reached:
@@ -212,7 +120,8 @@ def measured(tree: Path, tests: Sequence[str], folder: Path) -> Reached:
         }
     reached = {test for each in lines.values() for found in each.values() for test in found} - {""}
     if _forked(tree, sorted(reached), 60 + 6 * sum(seconds.values())) != "alive":
-        sys.exit("the tests pass in a process of their own and fail in a forked one, without any change")
+        said = (tree / "output.txt").read_text(encoding="utf-8", errors="replace")[-3000:]
+        sys.exit(f"the tests pass in a process of their own and fail in a forked one, without any change:\n{said}")
     return Reached(lines, seconds)
 
 
@@ -230,13 +139,24 @@ def outcome(tree: Path, mutant: Mutant, tests: Sequence[str], limit: float) -> s
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
+class _Only:
+    """A plug-in of pytest: these tests in this order. As arguments, some of their names would not be found."""
+
+    def __init__(self, tests: Sequence[str]) -> None:
+        self._place = {test: place for place, test in enumerate(tests)}
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """Keep the tests wanted."""
+        items[:] = sorted((i for i in items if i.nodeid in self._place), key=lambda i: self._place[i.nodeid])
+
+
 def _forked(tree: Path, tests: Sequence[str], limit: float) -> str:
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        with Path(os.devnull).open("w") as nothing:
-            os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
+        with (tree / "output.txt").open("w") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
         os.chdir(tree)
         sys.path.insert(0, str(tree))
         sys.dont_write_bytecode = True
@@ -251,7 +171,8 @@ def _forked(tree: Path, tests: Sequence[str], limit: float) -> str:
         hypothesis.settings.load_profile("mutants")
         code = 3
         try:
-            code = int(pytest.main([*_OPTIONS, *tests]))
+            files = dict.fromkeys(test.partition("::")[0] for test in tests)
+            code = int(pytest.main([*_OPTIONS, *files], plugins=[_Only(tests)]))
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
@@ -260,13 +181,6 @@ def _forked(tree: Path, tests: Sequence[str], limit: float) -> str:
     if os.WIFSIGNALED(status):
         return "timed out" if os.WTERMSIG(status) == signal.SIGALRM else "seen"
     return "alive" if os.WEXITSTATUS(status) == 0 else "seen"
-
-
-def change(mutant: Mutant) -> str:
-    """The changed lines, before and after."""
-    source = (ROOT / mutant.module).read_text(encoding="utf-8").splitlines()
-    pairs = difflib.ndiff(source, mutated(mutant).splitlines())
-    return " ".join(f"`{line[0]} {line[2:].strip()}`".replace("|", "\\|") for line in pairs if line[:2] in ("- ", "+ "))
 
 
 def matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
