@@ -30,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mutants_drawn import ROOT, Mutant, change, drawn, mutated, statement
+from mutants_drawn import ROOT, Mutant, at_import, change, drawn, mutated, statement
 
 # Modules, and the test files that are to see their faults.
 GROUPS: dict[str, tuple[list[str], list[str]]] = {
@@ -73,16 +73,16 @@ MOST_SECONDS = 60.0  # of the tests of one mutant, as they took without one: the
 
 
 class Reached(NamedTuple):
-    """Tests by line of a group's modules ("" where it runs at import), and the seconds of each test."""
+    """Tests by line of a group's modules ("" where none does), and the seconds of each test."""
 
     lines: dict[str, dict[int, list[str]]]
     seconds: dict[str, float]
 
-    def tests(self, mutant: Mutant, statement: range) -> list[str]:
-        """The quickest tests that reach a statement; for one that runs at import, those that reach its module."""
+    def tests(self, mutant: Mutant) -> list[str]:
+        """The quickest tests that reach the statement; for one that runs at import, those that reach its module."""
         lines = self.lines.get(mutant.module, {})
-        found = {test for line in statement for test in lines.get(line, ())}
-        if "" in found:
+        found = {test for line in statement(mutant.module, mutant.line) for test in lines.get(line, ())}
+        if at_import(mutant.module, mutant.line):
             found = {test for each in lines.values() for test in each}
         ordered = sorted(found - {""}, key=lambda test: (self.seconds.get(test, 0.0), test))
         total = itertools.accumulate(self.seconds.get(test, 0.0) for test in ordered)
@@ -227,7 +227,7 @@ def judged(arguments: argparse.Namespace, tree: Path, folder: Path, known: dict[
             if (key := keys[mutant]) not in known:
                 if reached is None:
                     reached = measured(tree, [str(t.relative_to(ROOT)) for t in tests], folder)
-                chosen = reached.tests(mutant, statement(mutant.module, mutant.line))
+                chosen = reached.tests(mutant)
                 limit = 30 + 6 * sum(reached.seconds.get(test, 1.0) for test in chosen)
                 known[key] = outcome(tree, mutant, chosen, limit) if chosen else "alive, not run"
             yield {"group": group, **mutant._asdict(), "outcome": known[key], "change": change(mutant)}

@@ -102,6 +102,13 @@ def statement(module: str, line: int) -> range:
     return min(spans, key=len, default=range(line, line + 1))
 
 
+def at_import(module: str, line: int) -> bool:
+    """Whether a line runs when its module is imported: it stands in no function's body."""
+    tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
+    bodies = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef))
+    return not any(n.body[0].lineno <= line <= (n.end_lineno or 0) for n in bodies)
+
+
 def change(mutant: Mutant) -> str:
     """The changed lines, before and after."""
     source = (ROOT / mutant.module).read_text(encoding="utf-8").splitlines()

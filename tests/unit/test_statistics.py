@@ -40,6 +40,18 @@ class TestMeanInterval:
         assert ours == pytest.approx(tuple(theirs), abs=0.05 * error)
         assert abs(ours[1] - plain.high) > 0.1 * error  # the correction is there
 
+    def test_its_ends_follow_from_the_draws_by_the_formulas_of_the_paper(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sample = np.random.default_rng(3).lognormal(0, 1.2, 15)
+        draws = np.random.default_rng(0).normal(0.1, 0.7, 999)  # of the mean, less the sample's
+        monkeypatch.setattr("retrieval_bench.statistics.intervals._bootstrap_means", lambda *_: draws)
+        left_out = np.array([np.delete(sample, i).mean() for i in range(15)])  # the jackknife
+        off = left_out.mean() - left_out
+        acceleration = (off**3).sum() / (6 * (off**2).sum() ** 1.5)
+        bias = scipy.stats.norm.ppf((draws < 0).mean())
+        scores = bias + scipy.stats.norm.ppf([0.025, 0.975])
+        shares = scipy.stats.norm.cdf(bias + scores / (1 - acceleration * scores))
+        assert statistics.mean_interval(sample) == pytest.approx(sample.mean() + np.quantile(draws, shares), rel=1e-9)
+
     def test_stays_within_the_range_of_the_values(self) -> None:
         low, high = statistics.mean_interval([0.0] * 49 + [1.0])
         assert 0.0 <= low < 0.02 < high < 1.0
