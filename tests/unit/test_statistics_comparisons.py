@@ -256,6 +256,8 @@ def test_an_unpaired_interval_covers_the_difference_as_often_as_it_claims() -> N
         (lambda: statistics.GroupSequential(["a"]), "two or more"),
         (lambda: statistics.GroupSequential(["a", "b"], looks=0), "looks = 0"),
         (lambda: statistics.GroupSequential(["a", "b"]).look([[1.0, math.nan]]), "finite"),
+        (lambda: statistics.GroupSequential(["a", "b"]).look([[1.0, 2.0, 3.0]]), "of shape"),
+        (lambda: statistics.GroupSequential(["a", "b"]).look([1.0, 2.0]), "of shape"),
         (lambda: statistics.variance_components([1, 2, 3], {"x": "ab"}), "2 labels for 3"),
         (lambda: statistics.variance_components([1, 2, 3], {"x": "abc"}), "3 groups"),
         (lambda: statistics.variance_components([1, 2, 3, 4], {"x": "aabb", "y": "ccdd"}), "vary together"),
