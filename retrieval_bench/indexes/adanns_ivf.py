@@ -101,8 +101,9 @@ class AdannsIvf(AdannsIndex):
 
     def setting(self, k: int, params: Any) -> Any:
         """See AdannsIndex.setting. More dimensions than are kept are all of them, unless d_r says where to end."""
-        if params.d_r is None and params.d_s is not None and params.d_s > self._nesting.kept:
-            params = filled(params, d_s=self._nesting.kept)
+        kept = self._nesting.kept
+        if params.d_s is not None and params.d_s > kept and (params.d_r or kept) >= kept:
+            params = filled(params, d_s=kept)
         return super().setting(k, params)
 
     def _check(self, params: Any) -> None:

@@ -19,8 +19,6 @@ def test_contract(name: str, check: Callable[[IndexSubject], None]) -> None:
         subject = index_subject(name)
     except UnavailableError as error:
         pytest.skip(str(error))
-    if name in ("coded", "leanvec_ivf") and check.__name__ == "awkward_data_is_met_or_refused":
-        pytest.skip("the codes are being mended")
     check(subject)
 
 

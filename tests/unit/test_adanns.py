@@ -235,6 +235,8 @@ def test_more_dimensions_than_are_kept_are_all_of_them() -> None:
     for name in ("d_s", "d_r"):
         every, more = (_search(index, **{name: dims}) for dims in (24, 96))
         assert np.array_equal(every.rows, more.rows)
+    exact, both = (_search(index, d_s=dims, d_r=dims) for dims in (24, 96))
+    assert np.array_equal(exact.rows, both.rows)
 
 
 def test_searches_out_of_range_are_refused() -> None:
