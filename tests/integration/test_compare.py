@@ -106,6 +106,8 @@ def test_a_system_that_cannot_be_served_says_why(home_of_the_run: rb.Run) -> Non
     broken = Contender(**{**vars(good), "name": "broken", "index_folder": store.folder / "nowhere"})
     with pytest.raises(RetrievalBenchError, match=r"broken: its process ended: .*nowhere"), served([broken]):
         pass
+    with pytest.raises(RetrievalBenchError, match=r"good: .*not finished after 0.001 s"), served([good], timeout=0.001):
+        pass
 
 
 def test_served_systems_answer_as_in_process_and_tell_their_memory(home_of_the_run: rb.Run) -> None:
