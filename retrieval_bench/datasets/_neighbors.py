@@ -159,9 +159,12 @@ def _candidates(
         # Largest magnitude that a sum can pass through. The classic bound is d * eps / 2 of it: twice that, and a
         # little more, also covers the roundings of normalising, centring and subtracting.
         reach = np.sqrt(squares * largest) + (largest / 2 if metric == "l2" else 0.0)
-        error = reach * (dim + 16) * np.finfo(np.float32).eps + dim * float(np.finfo(np.float32).smallest_subnormal)
+        error = reach * (dim + 16) * np.finfo(np.float32).eps + dim * float(np.finfo(np.float32).tiny)
         bound = scores.min(axis=1) + np.where(reach < 1e37, error, np.inf)
-    return rows, 2 * bound - squares if metric == "l2" else bound
+        if metric == "l2":  # of the queries as given: their rounding, once centred, may be far more than the bound
+            squares = np.square(np.subtract(queries, centre, dtype=np.float64)).sum(axis=1)
+            bound = 2 * bound - squares * (1 - (dim + 16) * np.finfo(np.float64).eps)
+    return rows, bound
 
 
 def _comparable(vectors: FloatArray, metric: Metric, centre: FloatArray) -> FloatArray:

@@ -11,8 +11,9 @@ from retrieval_bench.quality.lookup import locate
 from retrieval_bench.types import Hits, IntArray
 
 TOLERANCE = 1e-5
-"""Relative to the k-th exact score: about 80 units in the last place of float32, which covers the rounding of a dot
-product of some hundred terms summed in another order. ann-benchmarks allows 1e-3 of the distance."""
+"""Relative to the k-th exact score, so that it means the same for tiny and for huge values: about 80 units in the last
+place of float32, which covers the rounding of a dot product of some hundred terms summed in another order. Never
+absolute: a frame refuses data whose scores float32 cannot hold. ann-benchmarks allows 1e-3 of the distance."""
 
 
 def outside_exact(rows: IntArray, exact: Hits, k: int) -> BoolArray:

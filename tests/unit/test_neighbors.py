@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_vectors import awkward, search_of
 
 from retrieval_bench import exact
 from retrieval_bench.datasets import _neighbors
@@ -74,6 +75,25 @@ def test_small_whole_numbers_with_many_ties_and_tiny_blocks(data: st.DataObject)
             patch.setattr(_neighbors, name, value)
         patch.setattr(exact, "_RESCORE_VALUES", 11)
         check(corpus, queries, k, metric)
+
+
+@search_of(60)
+@given(awkward(), st.sampled_from(["ip", "l2"]), st.sampled_from([1, 10]))
+def test_no_counter_example_to_exactness_is_found(
+    arrays: tuple[FloatArray, FloatArray], metric: Metric, k: int
+) -> None:
+    corpus, queries = arrays
+    everything = np.tile(np.arange(len(corpus)), (len(queries), 1))
+    k = min(k, len(corpus))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_neighbors, "_MARGIN", 1)
+        try:
+            rows, scores = exact.ranked(everything, exact_scores(corpus, queries, everything, metric), k)
+        except DataError:
+            return  # scores beyond float32
+        found = exact_neighbors(corpus, queries, k, metric)
+    np.testing.assert_array_equal(found.rows, rows)
+    np.testing.assert_array_equal(found.scores, scores)
 
 
 @pytest.mark.parametrize("metric", METRICS)
