@@ -24,21 +24,25 @@ from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metr
 _AUTOMATIC_M = (16, 12, 8, 6, 4)
 _LABEL_BYTES = 8
 _SCANNED = 4096  # rows scanned together
+# Of each vector: a lock (40), a pointer to its upper links (8), its level (4), an entry of the table that finds it by its
+# label (32 and a bucket of 8), and a mark of a search that has seen it (2).
+_ENTRY_BYTES = 94
+_LOCK_BYTES = 65_536 * 40  # of a pool, whatever the number of vectors
 _FILE = "index.hnswlib"
 
 
 def graph_bytes(n: int, m: int) -> int:
     """The most bytes of the links of n vectors: two m links and a count each, and those of the layers above."""
     upper = n / (m - 1) + 4 * math.sqrt(n * m) / (m - 1)
-    return math.ceil(n * (8 * m + 4) + upper * (4 * m + 4)) + 4 * n + 256
+    return math.ceil(n * (8 * m + 4) + upper * (4 * m + 4)) + 256
 
 
 @indexes.register("hnswlib")
 class Hnswlib(PeerIndex):
     """Malkov and Yashunin 2018.
 
-    One thread gives the same graph for the same seed. ``memory`` counts what the saved index holds; in memory the
-    library adds a lock and an entry of a hash table for each vector, and a pool of locks, which no query needs.
+    One thread gives the same graph for the same seed. In memory the library holds more than it saves: ``entries`` and
+    ``locks``.
     """
 
     name = "hnswlib"
@@ -62,7 +66,7 @@ class Hnswlib(PeerIndex):
         """
         vectors = corpus.require_vectors()
         n, d = vectors.shape
-        fixed = n * (4 * d + _LABEL_BYTES)
+        fixed = n * (4 * d + _LABEL_BYTES + _ENTRY_BYTES) + _LOCK_BYTES
         allowed = allowed_bytes(budget, n)
         choices = [params.m] if params.m else _AUTOMATIC_M
         fitting = (m for m in choices if allowed is None or fixed + graph_bytes(n, m) <= allowed)
@@ -105,8 +109,10 @@ class Hnswlib(PeerIndex):
         """See protocols.Index."""
         n, d = self._shape
         vectors, labels = 4 * n * d, _LABEL_BYTES * n
+        links = self._index.index_file_size() - vectors - labels - 4 * n  # the file has a count of upper links for each
+        entries = _ENTRY_BYTES * n
         return MemoryReport(
-            parts={"vectors": vectors, "ids": labels, "graph": self._index.index_file_size() - vectors - labels}
+            parts={"vectors": vectors, "ids": labels, "graph": links, "entries": entries, "locks": _LOCK_BYTES}
         )
 
     def _write(self, folder: Path) -> None:

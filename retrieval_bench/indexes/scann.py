@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -32,13 +31,6 @@ _WORDS = 16  # of a sub-quantizer: 4 bits
 _THRESHOLD = 0.2  # its authors' advice for vectors of length 1: products below this share of it do not matter
 _SPILL = 1.5  # its authors' advice (SOAR, section 3)
 _TRAINING_ROWS = 100_000
-_PARTS = {
-    "datapoint_to_token.npy": "ids",
-    "serialized_partitioner.pb": "centroids",
-    "ah_codebook.pb": "codebook",
-    "hashed_dataset.npy": "codes",
-    "hashed_dataset_soar.npy": "codes",
-}
 
 
 class ScannBuild(Params):
@@ -54,15 +46,13 @@ class ScannBuild(Params):
 class Scann(PeerIndex):
     """Guo et al. 2020 (arXiv 1908.10396) and, for ``spill``, Sun et al. 2023 (SOAR, arXiv 2404.00774).
 
-    The library has a seed of its own, so ``seed`` changes nothing. ``memory`` counts what is saved, which has a byte
-    for each sub-quantizer; in memory two share one.
+    The library has a seed of its own, so ``seed`` changes nothing. In memory two sub-quantizers share a byte, in the
+    saved files each has one of its own.
     """
 
     name = "scann"
     BuildParams: ClassVar[type[Params]] = ScannBuild
     SearchParams: ClassVar[type[Params]] = IvfPqSearch
-
-    _parts: dict[str, int]
 
     def build(
         self,
@@ -90,8 +80,7 @@ class Scann(PeerIndex):
         allowed = allowed_bytes(budget, n)
 
         def needed(kept: Kept) -> int:
-            originals: int = n * d * _WIDTH[kept]
-            return _bytes(n, d, lists, params) + originals
+            return sum(_parts(n, d, lists, params, kept).values())
 
         choices = (params.refine,) if params.refine else _KEPT
         kept = next((choice for choice in choices if allowed is None or needed(choice) <= allowed), choices[-1])
@@ -109,7 +98,7 @@ class Scann(PeerIndex):
         plan = plan.score_ah(params.width, anisotropic_quantization_threshold=_threshold(vectors, metric))
         if kept != "none":
             plan = plan.reorder(100, quantize=ReorderType[kept.upper()])
-        self._index, self._parts = plan.build(), {}
+        self._index = plan.build()
 
     def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         nprobe = min(params.nprobe, self.params.lists)
@@ -126,38 +115,31 @@ class Scann(PeerIndex):
 
     def memory(self) -> MemoryReport:
         """See protocols.Index."""
-        if not self._parts:
-            with tempfile.TemporaryDirectory() as folder:
-                self._write(Path(folder))
-        return MemoryReport(parts=dict(self._parts))
+        n, d = self._shape
+        return MemoryReport(parts=_parts(n, d, self.params.lists, self.params, self.params.refine))
 
     def _write(self, folder: Path) -> None:
         self._index.serialize(str(folder), relative_path=True)
-        self._parts = _saved(folder)
 
     def _read(self, folder: Path) -> None:
         assets = checked_assets(folder, *self._shape, self.params, self._metric)
         self._index = library.ScannSearcher(library.scann_pybind.ScannNumpy(str(folder), assets))
-        self._parts = _saved(folder)
 
 
-def _bytes(n: int, d: int, lists: int, params: ScannBuild) -> int:
-    """Bytes of a saved index without the vectors to re-rank with: never too few, and up to 3 KB too many."""
+def _parts(n: int, d: int, lists: int, params: ScannBuild, kept: Kept) -> dict[str, int]:
+    """Bytes in memory by part. Lists are scanned 32 vectors together, so on average 16 more are held in each."""
     blocks = -(-d // params.width)
     copies = 2 if params.spill else 1
-    centroids = lists * (8 * d + 24)  # each is written as a centre and as the mean of its list
-    return n * copies * (blocks + 4) + centroids + _WORDS * (4 * d + 8 * blocks) + 8 * d + 2048
+    parts = {
+        "codes": -(-blocks // 2) * (n * copies + 16 * lists),
+        "ids": n * (4 if params.spill else 8),
+        "centroids": lists * (16 * d + 24),  # as centres and as means of their lists, each twice
+        "codebook": _WORDS * (4 * d + 8 * blocks) + 8 * d,
+        "vectors": n * d * _WIDTH[kept],
+    }
+    return {name: held for name, held in parts.items() if held}
 
 
 def _threshold(vectors: FloatArray, metric: Metric) -> float:
     """Inner products that count, for the anisotropic loss; NaN (a plain loss) for distances."""
     return _THRESHOLD * float(np.linalg.norm(vectors, axis=1).mean()) if metric == "ip" else math.nan
-
-
-def _saved(folder: Path) -> dict[str, int]:
-    parts: dict[str, int] = {}
-    for file in folder.iterdir():
-        if file.suffix in (".npy", ".pb") and file.name != "scann_config.pb":
-            part = _PARTS.get(file.name, "vectors")
-            parts[part] = parts.get(part, 0) + file.stat().st_size
-    return dict(sorted(parts.items()))
