@@ -19,6 +19,7 @@ import numpy as np
 
 from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.protocols import Index
+from retrieval_bench.threads import limited
 from retrieval_bench.types import Budget, Corpus, FloatArray, Metric, Queries, RowIds
 
 DIMENSIONS, FACTOR, AGREEMENT = 64, 4, 0.05
@@ -69,7 +70,8 @@ def grown(factory: type[Index], rows: int, *, metric: Metric = "ip", budget: Bud
         for n in (rows, rows * FACTOR):
             index, folder = factory(), Path(place) / str(n)
             corpus = Corpus(ids=RowIds(n), vectors=vectors[:n])
-            index.build(corpus, factory.BuildParams(), budget or Budget(), metric=metric, seed=3)
+            with limited(1):
+                index.build(corpus, factory.BuildParams(), budget or Budget(), metric=metric, seed=3)
             folder.mkdir()
             index.save(folder)
             told.append(index.memory().total)

@@ -113,7 +113,7 @@ class OneStep(Flat):
         (AnswersAnything, "bad_questions_are_refused"),
         (Unseeded, "one_seed_one_index"),
         (Forgetful, "saving_keeps_everything"),
-        (Thrifty, "memory_is_told"),
+        (Thrifty, "memory_is_what_is_held"),
         (Scribbling, "inputs_stay_as_they_were"),
         (Positive, "scores_follow_the_metric"),
         (BatchBound, "one_query_is_a_batch_of_one"),
