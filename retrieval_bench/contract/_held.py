@@ -1,7 +1,7 @@
 """What an index holds in memory when it is served: read in a process of its own, by growth between two sizes.
 
-An engine's code, its pools and its work space do not grow with the corpus; what grows is the index. So two saved indexes
-of one kind are loaded, the small one first and twice, since a first load also pays for what is made once.
+An engine's code, its pools and its work space do not grow with the corpus; what grows is the index. So two saved
+indexes of one kind are loaded, the small one first and twice, since a first load also pays for what is made once.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def main(job: str) -> None:
         kept[-1].search(queries, _K, factory.SearchParams())
         settle()
         found.append(private_bytes() - before)
-    print(json.dumps(found))  # noqa: T201 - its only output
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from retrieval_bench.types import Budget, Corpus, FloatArray, MemoryReport, Metr
 _AUTOMATIC_M = (16, 12, 8, 6, 4)
 _LABEL_BYTES = 8
 _SCANNED = 4096  # rows scanned together
-# Of each vector: a lock (40), a pointer to its upper links (8), its level (4), an entry of the table that finds it by its
-# label (32 and a bucket of 8), and a mark of a search that has seen it (2).
+# Of each vector: a lock (40), a pointer to its upper links (8), its level (4), an entry of the table that finds it by
+# its label (32 and a bucket of 8), and a mark of a search that has seen it (2).
 _ENTRY_BYTES = 94
 _LOCK_BYTES = 65_536 * 40  # of a pool, whatever the number of vectors
 _FILE = "index.hnswlib"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field
 from scann import ReorderType
 from scann.scann_ops.py import scann_ops_pybind as library
 
+from retrieval_bench.arrays import load_array
 from retrieval_bench.budgets import allowed_bytes, require_bytes
 from retrieval_bench.errors import UsageError
 from retrieval_bench.indexes._faiss import check_enough
@@ -31,6 +33,7 @@ _WORDS = 16  # of a sub-quantizer: 4 bits
 _THRESHOLD = 0.2  # its authors' advice for vectors of length 1: products below this share of it do not matter
 _SPILL = 1.5  # its authors' advice (SOAR, section 3)
 _TRAINING_ROWS = 100_000
+_LISTS_OF_ROWS = "datapoint_to_token.npy"
 
 
 class ScannBuild(Params):
@@ -80,7 +83,7 @@ class Scann(PeerIndex):
         allowed = allowed_bytes(budget, n)
 
         def needed(kept: Kept) -> int:
-            return sum(_parts(n, d, lists, params, kept).values())
+            return sum(_parts(n * (1 + params.spill), n, d, lists, params.width, kept).values())
 
         choices = (params.refine,) if params.refine else _KEPT
         kept = next((choice for choice in choices if allowed is None or needed(choice) <= allowed), choices[-1])
@@ -99,6 +102,9 @@ class Scann(PeerIndex):
         if kept != "none":
             plan = plan.reorder(100, quantize=ReorderType[kept.upper()])
         self._index = plan.build()
+        with tempfile.TemporaryDirectory() as folder:
+            self._write(Path(folder))
+            self._entries = _entries(Path(folder))
 
     def _nearest(self, vectors: FloatArray, k: int, params: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         nprobe = min(params.nprobe, self.params.lists)
@@ -116,7 +122,8 @@ class Scann(PeerIndex):
     def memory(self) -> MemoryReport:
         """See protocols.Index."""
         n, d = self._shape
-        return MemoryReport(parts=_parts(n, d, self.params.lists, self.params, self.params.refine))
+        used = self.params
+        return MemoryReport(parts=_parts(self._entries, n, d, used.lists, used.width, used.refine))
 
     def _write(self, folder: Path) -> None:
         self._index.serialize(str(folder), relative_path=True)
@@ -124,15 +131,20 @@ class Scann(PeerIndex):
     def _read(self, folder: Path) -> None:
         assets = checked_assets(folder, *self._shape, self.params, self._metric)
         self._index = library.ScannSearcher(library.scann_pybind.ScannNumpy(str(folder), assets))
+        self._entries = _entries(folder)
 
 
-def _parts(n: int, d: int, lists: int, params: ScannBuild, kept: Kept) -> dict[str, int]:
+def _entries(folder: Path) -> int:
+    """Places of vectors in lists: one each, and with ``spill`` a second for those that a second list brings nearer."""
+    return int((load_array(folder / _LISTS_OF_ROWS, np.int32, None) >= 0).sum())
+
+
+def _parts(entries: int, n: int, d: int, lists: int, width: int, kept: Kept) -> dict[str, int]:
     """Bytes in memory by part. Lists are scanned 32 vectors together, so on average 16 more are held in each."""
-    blocks = -(-d // params.width)
-    copies = 2 if params.spill else 1
+    blocks = -(-d // width)
     parts = {
-        "codes": -(-blocks // 2) * (n * copies + 16 * lists),
-        "ids": n * (4 if params.spill else 8),
+        "codes": -(-blocks // 2) * (entries + 16 * lists),
+        "ids": 8 * entries,
         "centroids": lists * (16 * d + 24),  # as centres and as means of their lists, each twice
         "codebook": _WORDS * (4 * d + 8 * blocks) + 8 * d,
         "vectors": n * d * _WIDTH[kept],
