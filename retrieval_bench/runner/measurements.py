@@ -19,7 +19,6 @@ from retrieval_bench.types import Direction, Measurement
 LATENCY_PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 MEMORY_FIGURES = ("analytic_bytes", "artifact_bytes", "private_bytes", "device_bytes")
 ENGINE = 64 << 20  # bytes that an engine may take once for a process, which copies of an index do not show
-FILES = 64 << 10  # bytes of headers and parameters that saved files may hold beside what the index reports
 AGREEMENT = 0.05  # the host figures agree within this share, or the record explains the difference
 
 
@@ -128,13 +127,12 @@ def scorer_calls(facts: BuildFacts, serving: int, queries: int) -> list[Measurem
     ]
 
 
-def unreported(reported: int, private: int, saved: int, hidden: Hidden | None = None) -> str:
+def unreported(reported: int, private: int, hidden: Hidden | None = None) -> str:
     """Why an index's own account of its memory is not believed; empty where it is.
 
     Args:
         reported: its analytic bytes.
         private: private bytes of its process after answering queries, less those before it was loaded.
-        saved: bytes of its saved files.
         hidden: what copies of it show it to leave out; None where that was not measured.
     """
     allowed = reported * (1 + AGREEMENT)
@@ -142,8 +140,6 @@ def unreported(reported: int, private: int, saved: int, hidden: Hidden | None = 
         return f"it holds {private:,} bytes of private memory and reports {reported:,}"
     if hidden is not None and hidden.bytes > AGREEMENT * reported + hidden.error:
         return f"each copy of it holds {reported + hidden.bytes:,.0f} bytes of its own and it reports {reported:,}"
-    if saved > reported * (1 + 2 * AGREEMENT) + FILES:
-        return f"its saved files hold {saved:,} bytes and it reports {reported:,}"
     return ""
 
 

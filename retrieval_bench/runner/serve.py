@@ -187,7 +187,7 @@ class Server:
         if self.plan.card.kind != "index":  # a ranker's engine (a JVM, a model's work space) is no part of its index
             return ""
         reported = self.facts.memory.total
-        found = made.unreported(reported, self._held, self.facts.saved_bytes, self._copied(trial))
+        found = made.unreported(reported, self._held, self._copied(trial))
         if not found or allowed_bytes(self.plan.budget, len(self.dataset.corpus)) is None:
             notes += [f"{found}."] if found else []
             return ""

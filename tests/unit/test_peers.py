@@ -95,7 +95,7 @@ def test_more_lists_than_scann_has_means_all() -> None:
     assert np.array_equal(every, more)
 
 
-@pytest.mark.parametrize("file", ["dataset.npy", "serialized_partitioner.pb", "scann_assets.pbtxt"])
+@pytest.mark.parametrize("file", ["dataset.npy", "serialized_partitioner.pb", "hashed_dataset.npy"])
 def test_damaged_files_of_scann_are_refused(file: str, tmp_path: Path) -> None:
     _build("scann").save(tmp_path)
     whole = (tmp_path / file).read_bytes()
