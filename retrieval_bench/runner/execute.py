@@ -11,7 +11,8 @@ from retrieval_bench import registry
 from retrieval_bench.measure.machine import gpu_name
 from retrieval_bench.records import Store
 from retrieval_bench.runner.job import BuildPlan, Job
-from retrieval_bench.runner.process import Limits, Process
+from retrieval_bench.runner.limits import Limits
+from retrieval_bench.runner.process import Process
 from retrieval_bench.runner.serve import trial_record
 from retrieval_bench.types import Dataset, Outcome
 

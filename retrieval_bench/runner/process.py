@@ -25,9 +25,9 @@ from pydantic import TypeAdapter, ValidationError
 from retrieval_bench.measure.memory import watched_bytes
 from retrieval_bench.processors import one_per_core_first, usable_processors
 from retrieval_bench.runner.job import Doing, Phase, Refusal, printable
+from retrieval_bench.runner.limits import WALL_SECONDS, Limits, Watch
 from retrieval_bench.types import Outcome
 
-WALL_SECONDS = 1800.0  # most of one process, where nothing else is said
 POLL_SECONDS = 0.05
 _WORKER = Path(__file__).with_name("worker.py")
 _MOST_HEARD, _MOST_LOGGED = 16 << 20, 64 << 20  # bytes that a job may tell the run, and that are kept of its output
@@ -37,15 +37,6 @@ _FAMILY_SECONDS = 1.0  # between two looks for processes that a job has started
 _EVENT: TypeAdapter[Phase | Doing | Refusal] = TypeAdapter(Phase | Doing | Refusal)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When to end the process. None means never."""
-
-    wall_seconds: float
-    build_seconds: float | None = None
-    peak_bytes: int | None = None
 
 
 @dataclass(kw_only=True)
@@ -75,43 +66,6 @@ def thread_environment(threads: int) -> dict[str, str]:
 def pinned_cpus(threads: int) -> set[int]:
     """So many of the processors that this process may use, on as many physical cores as can be."""
     return set(one_per_core_first(usable_processors())[:threads])
-
-
-class Watch:
-    """Since when a job, or one answer of it, is waited for, and whether that has broken a limit.
-
-    Attributes:
-        phases: seconds of the phases that were finished.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits, self._start = limits, time.perf_counter()
-        self._since: dict[str, float] = {}
-        self.phases: dict[str, float] = {}
-
-    @property
-    def seconds(self) -> float:
-        """Since it was begun."""
-        return time.perf_counter() - self._start
-
-    def follow(self, event: Phase) -> None:
-        """Take in that a phase began or ended, by the clock of this side."""
-        if event.state == "start":
-            self._since[event.phase] = time.perf_counter()
-        elif event.phase in self._since:
-            took = time.perf_counter() - self._since.pop(event.phase)
-            self.phases[event.phase] = self.phases.get(event.phase, 0.0) + took
-
-    def breach(self, private_bytes: Callable[[], int]) -> tuple[Outcome, str] | None:
-        """Outcome and reason where a limit is broken."""
-        limits, building = self._limits, self._since.get("build")
-        if self.seconds > limits.wall_seconds:
-            return "timed_out", f"not finished after {limits.wall_seconds:g} s"
-        if limits.build_seconds and building and time.perf_counter() - building > limits.build_seconds:
-            return "over_budget", f"the build took more than {limits.build_seconds:g} s (build_seconds)"
-        if limits.peak_bytes and (used := private_bytes()) > limits.peak_bytes:
-            return "over_budget", f"private memory reached {used:,} of {limits.peak_bytes:,} bytes (peak_bytes)"
-        return None
 
 
 class Process:

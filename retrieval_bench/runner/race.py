@@ -18,8 +18,9 @@ from pydantic import Field, TypeAdapter
 from retrieval_bench import registry
 from retrieval_bench.errors import RetrievalBenchError
 from retrieval_bench.records import Store
+from retrieval_bench.runner.limits import WALL_SECONDS, Limits, Watch
 from retrieval_bench.runner.prepared import prepared_folder
-from retrieval_bench.runner.process import WALL_SECONDS, End, Limits, Process, Watch
+from retrieval_bench.runner.process import End, Process
 from retrieval_bench.statistics import GroupSequential, paired_ratio
 from retrieval_bench.types import Budget, Frozen, Hits, TrialRecord
 

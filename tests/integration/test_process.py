@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from retrieval_bench.runner import process as module
-from retrieval_bench.runner.process import End, Limits, Process
+from retrieval_bench.runner.limits import Limits
+from retrieval_bench.runner.process import End, Process
 
 WRONG = """
 import contextlib, json, os, signal, socket, sys, time
@@ -263,7 +264,8 @@ def test_what_a_job_leaves_ends_with_it(process: Process, pids: Path, wrong: str
 RUN = """
 import json, sys
 from pathlib import Path
-from retrieval_bench.runner.process import Limits, Process
+from retrieval_bench.runner.limits import Limits
+from retrieval_bench.runner.process import Process
 with Process(1, tree=Path(sys.argv[1])) as process:
     process.run(sys.argv[2], Limits(wall_seconds=60), print)
 """
