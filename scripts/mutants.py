@@ -1,9 +1,10 @@
 """Do the tests see a fault? Draws small changes of the code by a seed, and runs the tests that reach what was changed.
 
 Changes are those of cosmic-ray's operators (a sign, a comparison, a number, a condition ...); what only changes an
-annotation is none. From each group as many places are drawn, then a change of the place, so that a long module of many
-comparisons does not stand for all. Which tests reach a line is measured once for each group, by coverage with a context
-per test. A mutant runs in a process forked from one that has the libraries imported, in a copy of the tree.
+annotation, or a guard such as a zip's ``strict``, is none. From each group as many places are drawn, then a change of
+the place, so that a long module of many comparisons does not stand for all. Which tests reach a line is measured once
+for each group, by coverage with a context per test. A mutant runs in a process forked from one that has the libraries
+imported, in a copy of the tree.
 
     python scripts/mutants.py --sample 300 --out docs/mutants.md
     python scripts/mutants.py --sample 40 --group quality --group choice --out /tmp/mutants.md

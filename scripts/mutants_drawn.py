@@ -59,7 +59,7 @@ def mutated(mutant: Mutant) -> str:
 
 
 def is_change(mutant: Mutant) -> bool:
-    """Whether the program is another one: it is none where only annotations differ."""
+    """Whether the program does anything else: it does not where only annotations and guards differ."""
     try:
         before, after = (
             _Bare().visit(ast.parse(t)) for t in ((ROOT / mutant.module).read_text("utf-8"), mutated(mutant))
@@ -78,6 +78,12 @@ class _Bare(ast.NodeTransformer):
         """To the operators, the bare * of a signature is a product."""
         node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
         node.posonlyargs, node.kwonlyargs = [], []
+        return self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        """What only guards is no part of what a program does: a zip's ``strict``, a data class's ``frozen``."""
+        if node.arg in ("strict", "frozen", "kw_only"):
+            node.value = ast.Constant(value=True)
         return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:

@@ -177,6 +177,9 @@ def test_a_difference_of_the_detectable_size_is_detected_with_the_power_asked_fo
     ]
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.8, abs=0.07)
     assert math.isnan(statistics.detectable_difference([1.0], [2.0]))
+    few = [0.1, 0.5, 0.2]
+    by_hand = (1.959964 + 0.841621) * scipy.stats.sem(few)  # of the normal distribution at 0.975 and 0.8
+    assert statistics.detectable_difference(few, [0.0] * 3) == pytest.approx(by_hand, rel=1e-6)
 
 
 class TestHolm:
