@@ -42,11 +42,11 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "statistics": (["statistics/*.py"], ["unit/test_statistics*.py"]),
     "budgets": (
         ["budgets.py", "runner/measurements.py", "runner/failure.py", "measure/clock.py", "measure/memory.py"],
-        ["unit/test_measure*.py", "unit/test_budget*.py", "unit/test_select.py"],
+        ["unit/test_measure*.py", "unit/test_budget*.py", "unit/test_contention.py", "unit/test_select.py"],
     ),
     "choice": (
         ["runner/select.py", "runner/finals.py", "runner/score.py"],
-        ["unit/test_select.py", "unit/test_score.py", "unit/test_finals.py"],
+        ["unit/test_select.py", "unit/test_score.py"],
     ),
     "kernels": (["kernels/*.py"], ["unit/test_kernels.py", "unit/test_lvq.py"]),
     "artifact": (
@@ -66,9 +66,10 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
         ],
     ),
 }
-PRELOADED = ("pytest", "hypothesis.strategies", "numpy", "scipy.special", "scipy.sparse", "pyarrow.parquet",
-             "pyarrow.compute", "pydantic", "duckdb", "typer", "rich.table", "psutil", "pytrec_eval")  # fmt: skip
-_OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--no-cov", "-W",
+PRELOADED = ("pytest", "hypothesis.strategies", "numpy", "scipy.stats", "scipy.sparse", "pyarrow.parquet",
+             "pyarrow.compute", "pydantic", "duckdb", "typer.testing", "rich.table", "psutil", "pytrec_eval",
+             "ir_measures")  # fmt: skip
+_OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:retrieval-bench", "--hypothesis-seed=0", "--no-cov", "-W",
             "ignore::pytest.PytestAssertRewriteWarning")  # fmt: skip
 MOST_SECONDS = 60.0  # of the tests of one mutant, as they took without one: the quickest that reach the line are run
 
