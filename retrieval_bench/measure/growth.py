@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from retrieval_bench.measure.memory import private_bytes, settle
+import psutil
+
+from retrieval_bench.measure.memory import private_bytes, settle, watched_bytes
 
 NOISE = 512 << 10  # bytes: the allocator's pages, whatever is loaded
 _ENOUGH, _MOST = 8 << 20, 16  # bytes that all copies should hold; copies
@@ -25,11 +27,13 @@ def bytes_of_a_copy(make: Callable[[], object], copies: int) -> float:
 
     Args:
         make: loads a copy and lets it answer, so that it holds what answering needs.
-        copies: to make; they are let go of.
+        copies: to make at most: none after they hold far more than they should, for then one tells. They are let go of.
     """
     settle()
-    before = private_bytes()
-    held = [make() for _ in range(copies)]
+    before, process = private_bytes(), psutil.Process()
+    held: list[object] = []
+    while len(held) < copies and (not held or watched_bytes(process) - before < 4 * _ENOUGH):
+        held.append(make())
     settle()
     grown = private_bytes() - before
     return max(0, grown) / len(held)

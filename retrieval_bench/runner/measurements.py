@@ -127,19 +127,23 @@ def scorer_calls(facts: BuildFacts, serving: int, queries: int) -> list[Measurem
     ]
 
 
-def unreported(reported: int, private: int, hidden: Hidden | None = None) -> str:
+def uncounted(reported: int, hidden: Hidden | None) -> str:
+    """What copies of an index hold beyond its account (see ``hidden``); empty where that is right or was not asked."""
+    if hidden is None or hidden.bytes <= AGREEMENT * reported + hidden.error:
+        return ""
+    return f"each copy of it holds {reported + hidden.bytes:,.0f} bytes of its own and it reports {reported:,}"
+
+
+def unreported(reported: int, private: int) -> str:
     """Why an index's own account of its memory is not believed; empty where it is.
 
     Args:
         reported: its analytic bytes.
         private: private bytes of its process after answering queries, less those before it was loaded.
-        hidden: what copies of it show it to leave out; None where that was not measured.
     """
     allowed = reported * (1 + AGREEMENT)
     if private > allowed + ENGINE:
         return f"it holds {private:,} bytes of private memory and reports {reported:,}"
-    if hidden is not None and hidden.bytes > AGREEMENT * reported + hidden.error:
-        return f"each copy of it holds {reported + hidden.bytes:,.0f} bytes of its own and it reports {reported:,}"
     return ""
 
 

@@ -186,9 +186,13 @@ class Server:
         """Memory that an index keeps outside its account breaks a budget of memory, and is a note without one."""
         if self.plan.card.kind != "index":  # a ranker's engine (a JVM, a model's work space) is no part of its index
             return ""
-        reported = self.facts.memory.total
-        found = made.unreported(reported, self._held, self._copied(trial))
-        if not found or allowed_bytes(self.plan.budget, len(self.dataset.corpus)) is None:
+        reported, allowed = self.facts.memory.total, allowed_bytes(self.plan.budget, len(self.dataset.corpus))
+        found = made.unreported(reported, self._held)
+        copied = None if found else self._copied(trial)
+        if found := found or made.uncounted(reported, copied):
+            fits = copied is not None and allowed is not None and reported + copied.bytes <= allowed
+            allowed = None if fits else allowed
+        if not found or allowed is None:
             notes += [f"{found}."] if found else []
             return ""
         return f"{found} (bytes_per_vector, index_bytes)"
