@@ -77,7 +77,8 @@ class _Bare(ast.NodeTransformer):
     def visit_arguments(self, node: ast.arguments) -> ast.AST:
         """To the operators, the bare * of a signature is a product."""
         node.args = [*node.posonlyargs, *node.args, *node.kwonlyargs]
-        node.posonlyargs, node.kwonlyargs = [], []
+        node.defaults = [*node.defaults, *filter(None, node.kw_defaults)]
+        node.posonlyargs, node.kwonlyargs, node.kw_defaults = [], [], []
         return self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:

@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 from retrieval_bench.kernels import _native
 from retrieval_bench.kernels.rerank import rerank, rerank_numpy
 from retrieval_bench.kernels.scan import (
+    DIMS,
     LARGEST_CODE,
     LARGEST_QUERY,
     ROWS,
     Asking,
     Lists,
     packed,
+    padded_dim,
     scan,
     scan_numpy,
     slots_of,
@@ -245,3 +247,17 @@ def test_a_compiler_that_fails_is_done_without(tmp_path: Path, monkeypatch: pyte
     path.unlink()
     assert _native._opened(program) is not None
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_fastest_variant_is_the_one_that_the_library_names() -> None:
+    _need_compiler()
+    library = _native.library()
+    assert library is not None
+    assert _native.best_variant() == library.best_variant()
+
+
+@pytest.mark.parametrize("dim", [1, DIMS - 1, DIMS, DIMS + 1, 5 * DIMS])
+def test_codes_are_padded_to_whole_groups_of_dimensions(dim: int) -> None:
+    padded = padded_dim(dim)
+    assert padded % DIMS == 0
+    assert 0 <= padded - dim < DIMS

@@ -60,6 +60,15 @@ def test_neighbor_recall_at_the_usual_cuts_and_at_a_shallow_depth(depth: int, cu
     assert scoring.measured(data, "test", kind="ranker", depth=depth) == []
 
 
+def test_a_querys_own_document_is_no_neighbor() -> None:
+    data = dataset(judged=False, own=True)
+    assert scoring.measured(data, "test", kind="index", depth=100) == ["neighbor_recall@1", "neighbor_recall@10"]
+    found = scoring.score(data, "test", answers(11), kind="index", depth=10)
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "neighbor_recall@1": [1.0] * M, "neighbor_recall@10": [1.0] * M
+    }  # fmt: skip
+
+
 def test_wrong_rows_are_no_neighbors_and_equally_near_ones_are() -> None:
     data = dataset(judged=False)
     right = answers(10)
@@ -94,7 +103,8 @@ def test_what_is_said_of_ties_and_of_queries_without_an_answer() -> None:
     whole = replace(data, corpus=Corpus(ids=data.corpus.ids[: 3 * M]))
     assert "cut" not in scoring.said_of_ties(whole, "test", judged, values)
     assert scoring.said_of_unmatched(tied, "bm25", "ranker") == ""
-    empty = Hits(rows=np.array([[1, -1], [-1, -1]]), scores=np.array([[1, -np.inf], [-np.inf] * 2], np.float32))
+    rows = np.array([[1, -1], [-1, -1], [-1, -1]])
+    empty = Hits(rows=rows, scores=np.where(rows < 0, -np.inf, 1).astype(np.float32))
     said = scoring.said_of_unmatched(empty, "bm25", "ranker")
-    assert said.startswith("no document was returned for 1 of 2 queries: they share no term")
-    assert scoring.said_of_unmatched(empty, "ivf", "index") == "no document was returned for 1 of 2 queries."
+    assert said.startswith("no document was returned for 2 of 3 queries: they share no term")
+    assert scoring.said_of_unmatched(empty, "ivf", "index") == "no document was returned for 2 of 3 queries."

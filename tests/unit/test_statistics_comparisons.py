@@ -100,6 +100,19 @@ class TestPairedRatio:
             assert found.value == pytest.approx(math.exp(np.median(means)))
             assert found.low < found.value < found.high
 
+    def test_of_many_rounds_the_approximation_is_near_the_exact_test(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        a = np.exp(np.random.default_rng(5).normal(0.02, 0.1, 101))
+        near = statistics.paired_ratio(a, np.ones(101))
+        monkeypatch.setattr("retrieval_bench.statistics.ratios._EXACT", 101)
+        exact = statistics.paired_ratio(a, np.ones(101))
+        assert near.p == pytest.approx(exact.p, abs=2e-3)
+        assert near.p != exact.p
+        assert (near.low, near.high) == pytest.approx((exact.low, exact.high), rel=2e-4)
+
+    def test_rounds_without_a_difference_favour_neither(self) -> None:
+        assert statistics.paired_ratio([2.0] * 9, [2.0] * 9).p == 1.0
+        assert statistics.paired_ratio([2.0, 1.0, 3.0], [1.0, 2.0, 3.0]).p == 1.0
+
     @pytest.mark.parametrize("n", [6, 12, 40, 130])
     def test_the_interval_leaves_out_1_exactly_when_p_is_small(self, n: int) -> None:
         rng = np.random.default_rng(n)
@@ -234,6 +247,12 @@ def test_kendall_tau_is_scipys() -> None:
         assert statistics.kendall_tau(a, b) == pytest.approx(scipy.stats.kendalltau(a, b).statistic)
     assert statistics.kendall_tau([1, 2, 3, math.nan], [3, 2, 1, 9]) == -1
     assert math.isnan(statistics.kendall_tau([1, 1], [1, 2]))
+
+
+def test_an_unpaired_interval_takes_two_values_of_each() -> None:
+    low, high = statistics.unpaired_interval([1.0, 2.0], [0.0, 0.5])
+    assert low < 1.25 < high
+    assert all(map(math.isnan, statistics.unpaired_interval([1.0, 2.0], [0.0])))
 
 
 def test_an_unpaired_interval_covers_the_difference_as_often_as_it_claims() -> None:
