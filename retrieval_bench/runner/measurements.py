@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.measure.clock import Concurrent
-from retrieval_bench.measure.growth import NOISE
 from retrieval_bench.quality import mean
 from retrieval_bench.runner.hidden import Hidden
 from retrieval_bench.runner.job import BuildFacts
@@ -19,6 +18,7 @@ from retrieval_bench.types import Direction, Measurement
 LATENCY_PERCENTILES = (50.0, 95.0, 99.0, 99.9)
 MEMORY_FIGURES = ("analytic_bytes", "artifact_bytes", "private_bytes", "device_bytes")
 ENGINE = 64 << 20  # bytes that an engine may take once for a process, which copies of an index do not show
+PAGES = 64 << 10  # bytes of pages that any reading may hold besides
 AGREEMENT = 0.05  # the host figures agree within this share, or the record explains the difference
 
 
@@ -149,7 +149,7 @@ def unreported(reported: int, private: int) -> str:
 
 def doubtful(reported: int, private: int) -> bool:
     """Whether private bytes are so far above the reported ones that copies should tell whose they are."""
-    return private > reported * (1 + AGREEMENT) + NOISE
+    return private > reported * (1 + AGREEMENT) + PAGES
 
 
 def exact(name: str, unit: str, value: float, *, direction: Direction = "lower") -> Measurement:

@@ -42,7 +42,7 @@ def leave(wrong: str) -> None:
 
 
 class Build(Params):
-    wrong: Literal["no", "raise", "nap", "sleep", "eat", "refuse", "leave", "threads", "hoard"] = "no"
+    wrong: Literal["no", "raise", "nap", "sleep", "eat", "refuse", "leave", "threads"] = "no"
 
 
 class Search(Params):
@@ -116,11 +116,11 @@ class Misbehaving:
     def _overstep(self, wrong: str) -> None:
         if wrong == "threads":
             use_all_processors()
-        if wrong == "hoard":  # more than it reports, allocated where the queries are answered
+        if wrong == "hoard" and not hasattr(self, "_hoard"):  # more than it reports, when answering
             self._hoard = np.ones(HIDDEN >> 3)
         if wrong == "keep":  # little, but as much again as it reports
             self._hoard = self._vectors.astype(np.float64)
-        if wrong == "map":  # original vectors in a file of its own, mapped
+        if wrong == "map" and not hasattr(self, "_hoard"):  # original vectors in a file of its own, mapped
             hidden = Path(os.environ["BUILD_LOG"]).with_name("hidden.bin")
             if not hidden.exists():
                 np.ones(HIDDEN >> 3).tofile(hidden)
@@ -132,8 +132,6 @@ class Misbehaving:
 
     def save(self, folder: Path) -> None:
         np.save(folder / "vectors.npy", self._vectors)
-        if self.params == Build(wrong="hoard"):  # saved beside the index, and in no account
-            np.save(folder / "originals.npy", np.ones(1 << 18))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
