@@ -241,3 +241,14 @@ def test_what_was_chosen_at_the_build_cannot_be_open_again(exported: Callable[..
     rehash(folder)
     with pytest.raises(ArtifactError, match="has 4 lists, its parameters say None"):
         rb.load(folder)
+
+
+def test_an_array_is_mapped_where_that_is_asked_for_and_read_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    save_array(path, np.arange(6, dtype=np.float32).reshape(2, 3))
+    read, mapped = (load_array(path, np.float32, (2, None), mapped=flag) for flag in (False, True))
+    assert isinstance(mapped, np.memmap)
+    assert not isinstance(read, np.memmap)
+    assert read.tolist() == mapped.tolist() == [[0, 1, 2], [3, 4, 5]]
+    save_array(path, np.empty((0, 3), np.float32))
+    assert load_array(path, np.float32, (None, 3), mapped=True).shape == (0, 3), "nothing can be mapped of it"

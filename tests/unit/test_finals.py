@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import made_up_run
@@ -70,12 +71,28 @@ def test_why_finalists_are_not_measured_in_turns(
     assert finals.in_turns(store, [*trials(1e6), gone], seconds=9.0) == "a built index was removed"
     assert "half of the free memory" in str(finals.in_turns(store, trials(1e6, 1e6, private=1e15), seconds=9.0))
     assert not raced
+    with monkeypatch.context() as patch:
+        patch.setattr(finals.psutil, "virtual_memory", lambda: SimpleNamespace(available=100))
+        assert "half of the free memory" in str(finals.in_turns(store, trials(1e6, 1e6, private=26), seconds=9.0))
+        assert isinstance(finals.in_turns(store, trials(1e6, 1e6, private=25), seconds=9.0), Turns)
 
     def broken(*_: Any, **__: Any) -> Race:
         raise DataError("it broke")
 
     monkeypatch.setattr(finals, "race", broken)
     assert finals.in_turns(store, trials(1e6, 1e6), seconds=9.0) == "it broke"
+
+
+def test_new_pairs_have_one_look_of_the_same_rounds_and_twice_the_time(
+    raced: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(finals, "plain", lambda *_: False)
+    monkeypatch.setattr(finals, "ratio_in_new_processes", lambda *_, **settings: asked.append(settings))
+    finals.in_turns(Store(tmp_path), trials(3e9, 3e9), seconds=9.0)
+    (settings,) = asked
+    assert (settings["looks"], settings["rounds"]) == (1, raced[0]["rounds"])
+    assert 17.0 < settings["seconds"] <= 18.0
 
 
 def turns(*names: str, rival: str = "1") -> Turns:
