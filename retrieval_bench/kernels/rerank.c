@@ -136,7 +136,6 @@ int rerank(const uint8_t *vectors, int kind, int64_t stride, int d, const float 
         const size_t q = (size_t)order[turn];
         const int32_t *mine = slots + q * depth;
         int count = 0;
-        double best = -INFINITY;
         while (count < depth && mine[count] >= 0) count++;
         for (int i = 0; i < count; i++) {
             if (i + AHEAD < count)
@@ -146,17 +145,24 @@ int rerank(const uint8_t *vectors, int kind, int64_t stride, int d, const float 
             const Row row = {vectors + slot * stride, centre, kind == UINT8 ? grid[2 * slot] : 1,
                              kind == UINT8 ? grid[2 * slot + 1] : 0};
             values[i] = score(queries + q * d, row, kind, d, l2);
-            if (values[i] > best) best = values[i];
         }
-        /* By how much a score falls short of the best is told apart where the scores themselves round to one float. */
-        for (int i = 0; i < count; i++)
-            keys[i] = KEY(ordered((float)(values[i] - best)), ids ? ids[mine[i]] : mine[i]);
+        /* First by the scores as floats, then by how far they are from the last that is kept: where scores round to one
+         * float, those about the limit are told apart, however large the best of them is. */
         const int kept = count < k ? count : k;
-        select_largest(keys, count, kept);
+        double limit = 0;
+        for (int pass = 0; pass < 2; pass++) {
+            for (int i = 0; i < count; i++)
+                keys[i] = KEY(ordered((float)(values[i] - limit)), ids ? ids[mine[i]] : mine[i]);
+            select_largest(keys, count, kept);
+            int64_t last = kept ? keys[0] : 0;
+            for (int i = 1; i < kept; i++)
+                if (keys[i] < last) last = keys[i];
+            if (!pass && kept) limit = restored(SCORE(last));
+        }
         sort_largest_first(keys, kept);
         for (int i = 0; i < k; i++) {
             rows[q * k + i] = i < kept ? NUMBER(keys[i]) : -1;
-            scores[q * k + i] = i < kept ? (float)(best + restored(SCORE(keys[i]))) : -INFINITY;
+            scores[q * k + i] = i < kept ? (float)(limit + restored(SCORE(keys[i]))) : -INFINITY;
         }
     }
     free(keys), free(values);

@@ -97,9 +97,12 @@ def rerank_numpy(
             scores[part] = np.einsum("mcd,md->mc", found, asked)
     missing = slots < 0
     scores[missing] = -np.inf
-    best = np.where(missing.all(axis=1), 0, scores.max(axis=1))[:, None]
-    short = (scores - best).astype(np.float32)
+    # As in rerank.c: by how far scores are from the last that is kept, which tells those about the limit apart.
+    last = np.minimum(k, np.maximum((~missing).sum(axis=1), 1)) - 1
+    limit = np.take_along_axis(-np.sort(-scores.astype(np.float32), axis=1), last[:, None], axis=1).astype(np.float64)
+    limit[missing.all(axis=1)] = 0
+    short = (scores - limit).astype(np.float32)
     rows = np.where(missing, np.iinfo(np.int64).max, slots if ids is None else ids[slots])
     order = np.lexsort((rows, -short), axis=-1)[:, :k]
     found_rows = np.take_along_axis(np.where(missing, -1, rows), order, axis=1)
-    return found_rows, (best + np.take_along_axis(short, order, axis=1)).astype(np.float32)
+    return found_rows, (limit + np.take_along_axis(short, order, axis=1)).astype(np.float32)

@@ -211,6 +211,17 @@ def test_native_and_numpy_rerank_alike(kind: Any, metric: Metric, d: int, depth:
         assert len(set(found)) == len(found)
 
 
+def test_scores_that_round_to_one_float_are_told_apart_beside_a_far_larger_one() -> None:
+    values = np.zeros((6, 2), np.float32)
+    values[:, 0] = [1e9, 1, 1 + 1e-6, 1 - 1e-6, 1 + 2e-6, 1]
+    values[1:, 1] = [0, 3e-8, 0, 0, 1e-8]  # beside a 1 less than a float32 shows
+    slots = np.arange(6, dtype=np.int32)[None]
+    for rank in (rerank, rerank_numpy):
+        rows, scores = rank(values, np.ones((1, 2), np.float32), slots, 4, metric="ip")
+        np.testing.assert_array_equal(rows, [[0, 4, 2, 5]])
+        np.testing.assert_allclose(scores[0], [1e9, 1, 1, 1], rtol=1e-5)
+
+
 def test_half_precision_is_read_as_numpy_reads_it() -> None:
     values = np.array([[0.0, -0.0, 1.5, -2.25, 65504, 6e-8, 6.1e-5, -1e-7]], np.float16)
     slots = np.zeros((8, 1), np.int32)
