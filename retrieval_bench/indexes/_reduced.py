@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
@@ -18,36 +18,21 @@ from retrieval_bench.errors import DataError, UsageError
 from retrieval_bench.hits import make_hits
 from retrieval_bench.indexes import _reduced_fit as make
 from retrieval_bench.indexes._cells import Cells
+from retrieval_bench.indexes._reduced_ask import Asked, ask
 from retrieval_bench.indexes._reduced_place import Places
 from retrieval_bench.indexes._reduced_plan import Layout, ReducedBuild, Traits, choose
 from retrieval_bench.indexes._reduced_store import PROFILE, Stored
 from retrieval_bench.kernels.rerank import rerank
-from retrieval_bench.kernels.scan import LARGEST_QUERY, Asking, Int32Array, Lists
+from retrieval_bench.kernels.scan import Asking, Int32Array, Lists
 from retrieval_bench.projections import Projection
 from retrieval_bench.projections.drift import FEWEST_TRAINING, Drift, QueryProfile, check_drift, profile_queries
 from retrieval_bench.specs import read_params, write_params
 from retrieval_bench.threads import threads
-from retrieval_bench.types import Budget, FloatArray, Frozen, Hits, MemoryReport, Metric, Params, Queries
+from retrieval_bench.types import Budget, FloatArray, Frozen, Hits, IntArray, MemoryReport, Metric, Params, Queries
 
 _FEWEST_EACH = 16  # queries worth a thread: two blocks of the kernel
-_TINY = float(np.finfo(np.float32).tiny)
-_LEAST_UNIT = 1e-25  # of the largest bias: what a bias is divided by, so that the result is finite
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 _MOST_VALUES = 1 << 22  # of queries in all their forms, at a time
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """Queries as the kernels take them, and how their scores become products or halved distances.
-
-    Attributes:
-        forms: as ``scan`` takes them.
-        unit, constant: (m,) float64; ``score * unit + constant`` is ``<q, x>``, or under l2 ``-|q - x|^2 / 2``.
-    """
-
-    forms: Asking
-    unit: npt.NDArray[np.float64]
-    constant: npt.NDArray[np.float64]
 
 
 class ReducedIndex:
@@ -149,7 +134,6 @@ class ReducedIndex:
             codes=stored.codes, starts=stored.starts, rows=stored.rows, scale=stored.scale, bias=stored.bias,
             cells=stored.cells, cell_count=len(stored.centres),
         )  # fmt: skip
-        self._largest_bias = 0.0 if stored.bias is None else float(np.abs(stored.bias).max(initial=0))
 
     @property
     def _reranks(self) -> bool:
@@ -183,7 +167,7 @@ class ReducedIndex:
         return Hits(rows=np.concatenate([p.rows for p in found]), scores=np.concatenate([p.scores for p in found]))
 
     def _answer(self, vectors: FloatArray, k: int, params: Any) -> Hits:
-        asked = self._asked(vectors)
+        asked = ask(vectors, self._stored, self._layout, self._step, ranks_only=self._reranks)
         depth = min(params.rerank, self._n) if self._reranks else k
         slots, scores = self._candidates(asked.forms, depth, params)
         if self._reranks:
@@ -194,30 +178,6 @@ class ReducedIndex:
         """Candidates to be scored by the originals where nothing is asked for: all where codes had to be made finer."""
         return depth if self._layout.cells > 1 or (self._layout.biased and self._layout.metric == "ip") else 2 * k
 
-    def _asked(self, vectors: FloatArray) -> Asked:
-        """Each query once for each cell, without what is taken along the cell's centre (``_reduced_fit.along``)."""
-        stored, layout = self._stored, self._layout
-        share = make.along(vectors, stored.centres, layout)
-        reduced = vectors @ stored.matrix
-        forms = reduced[:, None] - share[:, :, None] * stored.reduced_centres if layout.biased else reduced[:, None]
-        scales = np.abs(forms).max(axis=2) / np.float32(LARGEST_QUERY)
-        scales = np.maximum(scales, np.float32(max(self._largest_bias * _LEAST_UNIT, _TINY)))
-        codes = np.zeros((*scales.shape, self._lists.dim), np.int8)
-        codes[:, :, : forms.shape[2]] = np.rint(forms / scales[:, :, None])
-        zero = make.MIDDLE * codes.sum(axis=2, dtype=np.int32)
-        constant = _constants(vectors, stored.centres, layout.metric)
-        unit = scales * self._step
-        if layout.cells > 1:
-            most = constant.max(axis=1)
-            offset = (constant - most[:, None]).astype(np.float32)
-            asking = Asking(codes=codes, zero=zero, unit=unit, weight=share, offset=offset)
-            return Asked(forms=asking, unit=np.ones(len(vectors)), constant=most)
-        whole, constant = unit[:, 0].astype(np.float64), constant[:, 0]
-        if not (layout.scaled or layout.biased):
-            return Asked(forms=Asking(codes=codes), unit=whole, constant=constant - zero[:, 0] * whole)
-        weight = share / unit if layout.biased else None
-        return Asked(forms=Asking(codes=codes, zero=zero, weight=weight), unit=whole, constant=constant)
-
     def _reranked(self, vectors: FloatArray, slots: Int32Array, k: int, exact: int) -> Hits:
         """Hits by the vectors that are kept; by the codes first, where there are codes and originals.
 
@@ -226,21 +186,33 @@ class ReducedIndex:
         """
         stored = self._stored
         metric = self._layout.metric
-        beside: dict[str, Any] = {"centres": stored.centres, "cells": stored.cells}
+        # One centre is taken from the queries, or its products added, which costs less than to add it to every row.
+        one, asking = len(stored.centres) == 1, vectors
+        if one and metric == "l2":
+            asking = vectors - stored.centres
+        beside: dict[str, Any] = {} if one else {"centres": stored.centres, "cells": stored.cells}
         if stored.coded is not None:
             codes: dict[str, Any] = {"vectors": stored.coded, "grid": stored.grid, "metric": metric, **beside}
             if stored.originals is None:
-                return make_hits(*rerank(queries=vectors, slots=slots, k=k, ids=stored.ids, **codes))
+                return self._moved(vectors, *rerank(queries=asking, slots=slots, k=k, ids=stored.ids, **codes))
             if exact < k:
                 raise UsageError(f"exact = {exact} candidates cannot give k = {k} hits; use exact >= k")
-            better, _ = rerank(queries=vectors, slots=slots, k=exact, **codes)
+            better, _ = rerank(queries=asking, slots=slots, k=exact, **codes)
             slots = better.astype(np.int32)
         originals = cast("npt.NDArray[np.generic]", stored.originals)  # there, as there would be no re-ranking else
-        return make_hits(*rerank(originals, vectors, slots, k, metric=metric, ids=stored.ids, **beside))
+        if originals.dtype == np.float32:
+            return make_hits(*rerank(originals, vectors, slots, k, metric=metric, ids=stored.ids))
+        return self._moved(vectors, *rerank(originals, asking, slots, k, metric=metric, ids=stored.ids, **beside))
+
+    def _moved(self, vectors: FloatArray, rows: IntArray, scores: FloatArray) -> Hits:
+        """Hits of rows from which the one centre was taken: a product with it is the same for all of them."""
+        if len(self._stored.centres) == 1 and self._layout.metric == "ip":
+            scores = scores + vectors @ self._stored.centres.T
+        return make_hits(rows, scores)
 
     def _decoded(self, asked: Asked, slots: Int32Array, scores: FloatArray) -> Hits:
         """Hits by the codes alone: their scores, turned back into products or distances."""
-        values = scores * asked.unit[:, None] + asked.constant[:, None]
+        values = scores.astype(np.float64) * asked.unit[:, None] + asked.constant[:, None]
         if self._layout.metric == "l2":
             values *= 2
         ids = self._stored.ids
@@ -296,13 +268,3 @@ class _Facts(Frozen):
     layout: Layout
     n: int = Field(ge=1, lt=1 << 31)
     step: float = Field(gt=0, lt=1e30)  # of the codes
-
-
-def _constants(queries: FloatArray, centres: FloatArray, metric: Metric) -> npt.NDArray[np.float64]:
-    """(m, cells) what all scores of a query and a cell have in common: ``<q, c>``, or ``-|q - c|^2 / 2``."""
-    asked, middle = queries.astype(np.float64), centres.astype(np.float64)
-    products: npt.NDArray[np.float64] = asked @ middle.T
-    if metric == "l2":
-        products -= np.square(middle).sum(axis=1) / 2
-        products -= np.square(asked).sum(axis=1)[:, None] / 2
-    return products

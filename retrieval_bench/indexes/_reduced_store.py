@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,6 +119,11 @@ class Stored:
             for array, there in [(self.scale, layout.scaled), (self.bias, biased), *of_lists]
         ):
             raise ValueError("scales or biases are missing, or there are some that no score has")
+
+    @cached_property
+    def largest_bias(self) -> float:
+        """The largest absolute bias of a row; 0 where rows have none."""
+        return 0.0 if self.bias is None else float(np.abs(self.bias).max(initial=0))
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Those that are there, by name."""

@@ -40,15 +40,13 @@ def rerank(
         metric: score by inner product, or under ``l2`` by minus the squared distance.
         ids: (slots,) row that stands in each slot; None: slots are rows.
         grid: (slots, 2) float32 scale and offset of each uint8 vector.
-        centres: (cells, d) float32, where the vectors are not float32.
+        centres: (cells, d) float32 of vectors that are not float32; None: nothing is added to them.
         cells: (slots / 16,) int32 cell of each group of slots; None: there is one.
 
     Returns:
         (m, k) rows and float32 scores: best first, also where differences are smaller than a float32 shows; equals by
         ascending row; -1 and -inf pad.
     """
-    if centres is None and vectors.dtype != np.float32:
-        raise ValueError(f"vectors of {vectors.dtype} need centres")
     native = _native.library()
     if native is None:
         return rerank_numpy(vectors, queries, slots, k, metric=metric, ids=ids, grid=grid, centres=centres, cells=cells)
@@ -101,6 +99,8 @@ def rerank_numpy(
     last = np.minimum(k, np.maximum((~missing).sum(axis=1), 1)) - 1
     limit = np.take_along_axis(-np.sort(-scores.astype(np.float32), axis=1), last[:, None], axis=1).astype(np.float64)
     limit[missing.all(axis=1)] = 0
+    if vectors.dtype != np.float32:
+        limit[:] = 0
     short = (scores - limit).astype(np.float32)
     rows = np.where(missing, np.iinfo(np.int64).max, slots if ids is None else ids[slots])
     order = np.lexsort((rows, -short), axis=-1)[:, :k]
