@@ -94,7 +94,9 @@ def _vectors(n: int) -> FloatArray:
 
 def _held(factory: type[Index], place: Path, sizes: list[int]) -> list[int]:
     """Private bytes that each of these saved indexes adds, one after another, all being kept."""
-    job = json.dumps([factory.__module__, factory.__qualname__, str(place), sizes])
+    # A class made while the checks run, with other defaults, loads as the one it was made from.
+    known = next(c for c in factory.__mro__ if getattr(sys.modules[c.__module__], c.__name__, None) is c)
+    job = json.dumps([known.__module__, known.__name__, str(place), sizes])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-P", "-m", __name__, job], capture_output=True, text=True, env=environment, check=False,
