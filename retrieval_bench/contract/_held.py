@@ -1,7 +1,7 @@
 """What an index holds in memory when it is served: read in a process of its own, by growth between two sizes.
 
 An engine's code, its pools and its work space do not grow with the corpus; what grows is the index. So two saved
-indexes of one kind are loaded, the small one first and twice, since a first load also pays for what is made once.
+indexes of one kind are loaded, the small one first and each twice, since a first load also pays for what is made once.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def grown(factory: type[Index], rows: int, *, metric: Metric = "ip", budget: Bud
             told.append(index.memory().total)
             saved.append(folder_bytes(folder))
         np.save(Path(place) / "queries.npy", vectors[-_ASKED:])
-        small, large = _held(factory, Path(place), [rows, rows, rows * FACTOR])[1:]
+        _, small, _, large = _held(factory, Path(place), [rows, rows, rows * FACTOR, rows * FACTOR])
     return Growth(
         rows=rows * (FACTOR - 1), told=told[1] - told[0], saved=saved[1] - saved[0], held=large - small, total=told[1]
     )
