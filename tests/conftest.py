@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.pop("COLUMNS", None)  # xdist gives its workers the width of a terminal; tables then break their lines
 if shutil.which("nvidia-smi") is None:  # read when Triton is imported: its kernels then run in an interpreter
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
