@@ -51,7 +51,7 @@ GROUPS: dict[str, tuple[list[str], list[str]]] = {
     "kernels": (["kernels/*.py"], ["unit/test_kernels.py", "unit/test_lvq.py"]),
     "artifact": (
         ["artifact.py", "manifest.py", "arrays.py", "canaries.py"],
-        ["integration/test_artifact.py", "integration/test_attacked_artifacts.py"],
+        ["unit/test_canaries.py", "integration/test_artifact.py", "integration/test_attacked_artifacts.py"],
     ),
     "readers": (
         ["datasets/*.py"],

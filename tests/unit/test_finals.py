@@ -72,7 +72,7 @@ def test_why_finalists_are_not_measured_in_turns(
     assert "half of the free memory" in str(finals.in_turns(store, trials(1e6, 1e6, private=1e15), seconds=9.0))
     assert not raced
     with monkeypatch.context() as patch:
-        patch.setattr(finals.psutil, "virtual_memory", lambda: SimpleNamespace(available=100))
+        patch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=100))
         assert "half of the free memory" in str(finals.in_turns(store, trials(1e6, 1e6, private=26), seconds=9.0))
         assert isinstance(finals.in_turns(store, trials(1e6, 1e6, private=25), seconds=9.0), Turns)
 
