@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from retrieval_bench.contract._awkward import findings
-from retrieval_bench.contract._held import AGREEMENT, grown
+from retrieval_bench.contract._held import grown
 from retrieval_bench.contract._hits import ContractError, check_hits
 from retrieval_bench.contract._subject import IndexSubject
 from retrieval_bench.contract._toy import DIMENSIONS, DOCUMENTS, QUERIES, clustered
@@ -99,7 +99,7 @@ def memory_is_what_is_held(subject: IndexSubject) -> None:
     _require(growth.told > 0, "memory must grow with the corpus")
     told, held = growth.told / growth.rows, growth.held / growth.rows
     _require(
-        abs(growth.off) <= AGREEMENT,
+        growth.agrees,
         f"memory() grows by {told:.1f} bytes a vector, the process that answers by {held:.1f}: "
         "a part is missing, or counted twice",
     )
