@@ -27,6 +27,7 @@ from attack_mutations import mutated
 
 import retrieval_bench as rb
 from retrieval_bench.errors import RetrievalBenchError, UnavailableError
+from retrieval_bench.threads import limited
 
 OK, TYPED, UNTYPED = 0, 10, 11
 WRONG = ("untyped", "signal", "hung", "large", "outside")
@@ -190,7 +191,8 @@ def child_of(folder: Path, name: str) -> int:
     with contextlib.suppress(FileNotFoundError):
         os.open(f"/attack-begins{folder}", os.O_RDONLY)
     try:
-        ask(rb.load(folder))
+        with limited(1):  # a pool of threads that was begun before the fork would be waited for
+            ask(rb.load(folder))
     except RetrievalBenchError as error:
         ended = TYPED
         if "\n" in str(error):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrieval_bench.contract._subject import IndexSubject
-from retrieval_bench.errors import DataError, UsageError
+from retrieval_bench.errors import BudgetError, DataError, UsageError
 from retrieval_bench.frame import Frame
 from retrieval_bench.protocols import Index
 from retrieval_bench.threads import limited
@@ -205,7 +205,7 @@ def judged(subject: IndexSubject, case: Case, metric: Metric, plain: float | Non
     """Whether an index meets a case; ``plain`` is its recall on plain data under that metric, None for that itself."""
     try:
         recall, index = tried(subject, case, metric)
-    except (DataError, UsageError) as refusal:
+    except (BudgetError, DataError, UsageError) as refusal:  # tables may take more than a few short vectors do
         return Finding(float("nan"), refused=str(refusal))
     except Exception as error:  # noqa: BLE001 - what an engine throws is a finding, and other cases are judged too
         return Finding(float("nan"), wrong=f"ends in {type(error).__name__}: {str(error)[:200]}")

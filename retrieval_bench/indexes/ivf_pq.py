@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import faiss
+import numpy as np
 from pydantic import Field
 
 from retrieval_bench.indexes._faiss import (
@@ -19,7 +20,7 @@ from retrieval_bench.indexes._faiss import (
 from retrieval_bench.indexes._pq_plan import Layout, Refine, Wanted, choose
 from retrieval_bench.indexes.ivf import MOST_LISTS, IvfSearch, probing
 from retrieval_bench.registry import indexes
-from retrieval_bench.types import Budget, Corpus, FloatArray, Metric, Params, Queries
+from retrieval_bench.types import Budget, Corpus, FloatArray, IntArray, Metric, Params, Queries
 
 _PQ_ROWS = 16_384  # at least 64 for each codeword of 8 bits; more cost in proportion
 
@@ -102,6 +103,12 @@ class IvfPq(FaissIndex):
         """Build parameters of a subclass, as used."""
         return {}
 
+    def _found(self, vectors: FloatArray, k: int, params: Any, settings: Any) -> tuple[FloatArray, IntArray]:
+        values, rows = super()._found(vectors, k, params, settings)
+        if params.nprobe >= self.params.lists and self._index.metric_type == faiss.METRIC_INNER_PRODUCT:
+            _fill_up(self._index, vectors, values, rows)
+        return values, rows
+
     def _search_parameters(self, k: int, params: Any) -> faiss.SearchParameters:  # noqa: ARG002 - any k will do
         index = self._index
         refined = isinstance(index, faiss.IndexRefine)
@@ -113,6 +120,24 @@ class IvfPq(FaissIndex):
         if refined:
             settings = faiss.IndexRefineSearchParameters(k_factor=params.refine_factor, base_index_params=settings)
         return settings
+
+
+def _fill_up(index: Any, vectors: FloatArray, values: FloatArray, rows: IntArray) -> None:
+    """Put the rows that a fast scan never returns where hits are missing, in place.
+
+    It keeps what is better than the least that a byte can say, so under inner product the rows with the least score of
+    all are lost, which are most of them where vectors are sparse.
+    """
+    everything = np.arange(index.ntotal)
+    for i in np.flatnonzero(rows[:, -1] < 0):
+        there = int((rows[i] >= 0).sum())
+        lost = np.setdiff1d(everything, rows[i, :there], assume_unique=True)
+        if isinstance(index, faiss.IndexRefine):
+            scores = index.refine_index.reconstruct_batch(lost) @ vectors[i]
+        else:  # no vectors to compare with: no better than the last that was found
+            scores = np.full(len(lost), values[i, there - 1] if there else 0.0, np.float32)
+        best = np.argsort(-scores, kind="stable")[: rows.shape[1] - there]
+        rows[i, there : there + len(best)], values[i, there : there + len(best)] = lost[best], scores[best]
 
 
 def _fixed(params: Any) -> dict[str, Any]:

@@ -1,0 +1,26 @@
+"""Rows with the least score of all, which a fast scan never returns, are found where every list is probed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from retrieval_bench.registry import indexes
+from retrieval_bench.types import Budget, Corpus, Queries, RowIds
+
+
+@pytest.mark.parametrize("refine", ["float32", "none"])
+def test_every_list_of_one_hot_rows_gives_k_hits(refine: str) -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.zeros((300, 16), np.float32)
+    vectors[np.arange(300), rng.integers(0, 16, 300)] = 1
+    asked = Queries(ids=RowIds(16), vectors=np.eye(16, dtype=np.float32))
+    index = indexes.get("ivf_pq")()
+    wanted = index.BuildParams(lists=4, bits=4, refine=refine)
+    index.build(Corpus(ids=RowIds(300), vectors=vectors), wanted, Budget(), metric="ip", seed=0)
+    hits = index.search(asked, 40, index.SearchParams(nprobe=4))
+    assert (hits.rows >= 0).all()
+    assert all(len(set(row)) == 40 for row in hits.rows.tolist())
+    if refine == "float32":
+        exact = -np.sort(-(np.eye(16, dtype=np.float32) @ vectors.T), axis=1)[:, :40]
+        np.testing.assert_array_equal(hits.scores, exact)
