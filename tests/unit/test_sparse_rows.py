@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from retrieval_bench.registry import indexes
+from retrieval_bench.indexes.ivf_pq import IvfPq, IvfPqBuild, IvfPqSearch
 from retrieval_bench.types import Budget, Corpus, Queries, RowIds
 
 
@@ -15,10 +15,10 @@ def test_every_list_of_one_hot_rows_gives_k_hits(refine: str) -> None:
     vectors = np.zeros((300, 16), np.float32)
     vectors[np.arange(300), rng.integers(0, 16, 300)] = 1
     asked = Queries(ids=RowIds(16), vectors=np.eye(16, dtype=np.float32))
-    index = indexes.get("ivf_pq")()
-    wanted = index.BuildParams(lists=4, bits=4, refine=refine)
+    index = IvfPq()
+    wanted = IvfPqBuild.model_validate({"lists": 4, "bits": 4, "refine": refine})
     index.build(Corpus(ids=RowIds(300), vectors=vectors), wanted, Budget(), metric="ip", seed=0)
-    hits = index.search(asked, 40, index.SearchParams(nprobe=4))
+    hits = index.search(asked, 40, IvfPqSearch(nprobe=4))
     assert (hits.rows >= 0).all()
     assert all(len(set(row)) == 40 for row in hits.rows.tolist())
     if refine == "float32":
