@@ -30,7 +30,7 @@ def unquiet_answer(records: Iterable[TrialRecord]) -> str:
         return ""
     most = max(window.taken for record in busy for window in record.contention.values())
     return (
-        f" The machine was not quiet: up to {most:.0%} of the processors' time went elsewhere, in {len(busy)} of "
+        f" The machine was not quiet: up to {most:.0%} of the time of its processors went elsewhere, in {len(busy)} of "
         f"{len(timed)} trials, so their speeds are lower bounds."
     )
 

@@ -149,8 +149,8 @@ def test_the_answer_says_when_the_machine_was_not_quiet() -> None:
     assert unquiet_answer([record(1.0, batch=window()), record(1.0)]) == ""
     said = unquiet_answer([record(1.0, batch=BUSY, single=window()), record(1.0, batch=window()), record(1.0)])
     assert said == (
-        " The machine was not quiet: up to 50% of the processors' time went elsewhere, in 1 of 2 trials, so their "
-        "speeds are lower bounds."
+        " The machine was not quiet: up to 50% of the time of its processors went elsewhere, in 1 of 2 trials, so "
+        "their speeds are lower bounds."
     )
     assert unquiet_note({"batch": window()}) == ()
     (line,) = unquiet_note({"batch": window(), "single": BUSY})
