@@ -18,7 +18,7 @@ def test_every_list_of_one_hot_rows_gives_k_hits(refine: str) -> None:
     index = IvfPq()
     wanted = IvfPqBuild.model_validate({"lists": 4, "bits": 4, "refine": refine})
     index.build(Corpus(ids=RowIds(300), vectors=vectors), wanted, Budget(), metric="ip", seed=0)
-    hits = index.search(asked, 40, IvfPqSearch(nprobe=4))
+    hits = index.search(asked, 40, IvfPqSearch(nprobe=4, refine_factor=4))
     assert (hits.rows >= 0).all()
     assert all(len(set(row)) == 40 for row in hits.rows.tolist())
     if refine == "float32":
