@@ -94,7 +94,7 @@ BUILDS = {
     "raise": ("crashed", "RuntimeError: the engine broke"),
     "leave": ("crashed", "its process left with status 0 before it had finished"),
     "refuse": ("refused", "at least 7 bytes per vector"),
-    "sleep": ("timed_out", "not finished after 25 s (--timeout)"),
+    "sleep": ("timed_out", "not finished after 40 s (--timeout)"),
 }
 SEARCHES = {
     "no": ("ok", ""),
@@ -105,7 +105,7 @@ SEARCHES = {
     "garble": ("crashed", "it wrote into the line to the run: b'garbage'"),
     "unsorted": ("crashed", "broke the contract"),
     "refuse": ("refused", "this setting cannot be"),
-    "sleep": ("timed_out", "not finished after 25 s (--timeout)"),
+    "sleep": ("timed_out", "not finished after 40 s (--timeout)"),
     "slow": ("ok", ""),
     "hoard": ("ok", ""),
 }
@@ -118,7 +118,7 @@ def everything(place: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[B
     cards = [bench.card(wrong, build=wrong, settings="[0, 1]") for wrong in BUILDS]
     cards.append(bench.card("searches", search=json.dumps(list(SEARCHES))))
     cards.append(bench.card("good", settings="[0, 1]"))
-    return bench, cards, bench.run(*cards, timeout=25)
+    return bench, cards, bench.run(*cards, timeout=40)
 
 
 Everything = tuple[Bench, list[str], rb.Run]
@@ -237,7 +237,7 @@ def test_the_same_command_computes_nothing_twice(
     monkeypatch.setenv("RETRIEVAL_BENCH_HOME", str(place / "home"))
     bench, cards, first = everything
     calls = bench.calls()
-    second = bench.run(*cards, timeout=25)
+    second = bench.run(*cards, timeout=40)
     assert bench.calls() == calls
     assert [r.model_dump() for r in second.records] == [r.model_dump() for r in first.records]
     assert second.summary.turns == first.summary.turns
