@@ -136,7 +136,8 @@ def rotation(layout: PqLayout, prefix: FloatArray, seed: int) -> Any:
     quantizer = faiss.ProductQuantizer(layout.turned, layout.code_bytes, 8)
     seed_clustering(quantizer.cp, seed)
     turn.pq, turn.niter = quantizer, _ROUNDS
-    turn.train(sampled(prefix, seed))
+    sample = sampled(prefix, seed)
+    turn.train(np.resize(sample, (max(len(sample), layout.d_s), layout.d_s)))  # on fewer faiss writes beyond its arrays
     turn.pq = None
     return turn
 

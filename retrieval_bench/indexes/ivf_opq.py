@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import faiss
+import numpy as np
 from pydantic import Field
 
 from retrieval_bench.indexes._faiss import seed_clustering
@@ -40,7 +41,9 @@ class IvfOpq(IvfPq):
         seed_clustering(quantizer.cp, seed)
         rotation.pq = quantizer
         rotation.niter = _ROUNDS
-        rotation.train(training[:: max(1, len(training) // _ROWS)])
+        sample = training[:: max(1, len(training) // _ROWS)]
+        # faiss writes beyond its arrays where there are fewer rows than dimensions: some are given again.
+        rotation.train(np.resize(sample, (max(len(sample), d), d)))
         rotation.pq = None
         return faiss.IndexPreTransform(rotation, index)
 

@@ -74,7 +74,8 @@ def _tiny(plan: BuildPlan, dataset: Dataset, place: Path) -> int:
     Raises:
         DataError: it builds none.
     """
-    vectors = dataset.corpus.require_vectors()[: min(_TINY, len(dataset.corpus) // 4)].copy()
+    few = max(_TINY, 2 * dataset.corpus.dim)  # a rotation is trained on no fewer rows than dimensions
+    vectors = dataset.corpus.require_vectors()[: min(few, len(dataset.corpus) // 4)].copy()
     corpus = Corpus(ids=RowIds(len(vectors)), vectors=vectors)
     for build in (plan.build, {}):
         index = registry.indexes.get(plan.card.backend)()

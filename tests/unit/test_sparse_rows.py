@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import retrieval_bench as rb
 from retrieval_bench.indexes.ivf_pq import IvfPq, IvfPqBuild, IvfPqSearch
 from retrieval_bench.types import Budget, Corpus, Queries, RowIds
 
@@ -24,3 +25,9 @@ def test_every_list_of_one_hot_rows_gives_k_hits(refine: str) -> None:
     if refine == "float32":
         exact = -np.sort(-(np.eye(16, dtype=np.float32) @ vectors.T), axis=1)[:, :40]
         np.testing.assert_array_equal(hits.scores, exact)
+
+
+@pytest.mark.parametrize("backend", ["ivf_opq", "adanns_opq"])
+def test_a_rotation_of_fewer_rows_than_dimensions_is_trained(backend: str) -> None:
+    vectors = np.random.default_rng(0).normal(size=(300, 384)).astype(np.float32)
+    assert (rb.build(backend, vectors).search(vectors[:3], k=5).rows >= 0).all()
