@@ -197,7 +197,7 @@ def test_texts_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_changed_artifacts_are_refused_or_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short form of ``scripts/attack.py artifacts``; 1,500 are counted in docs."""
+    """A short form of ``scripts/attack.py artifacts``."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     from attack_artifacts import WRONG, attacked
